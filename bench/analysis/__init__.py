@@ -1,0 +1,1 @@
+"""What runs mean: pure functions on records."""

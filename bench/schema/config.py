@@ -1,0 +1,135 @@
+"""A run, fully described before it starts."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from bench.errors import BadValueError, UnknownNameError
+from bench.schema.catalogue import METHODS, OPTIMIZERS, TASKS, Scalar, find
+
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Quantity = Annotated[int, msgspec.Meta(ge=0)]
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+Slug = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=120)]
+DeviceName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._:-]*$", max_length=60)]
+
+NOT_IDENTITY = ("seed", "timeout_s", "device")
+SHORT_DTYPE = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
+
+
+class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything that decides what a run does. Build one with `configure`; derive others with `but`.
+
+    Names follow transformers' `TrainingArguments` where it has the same idea.
+    Defaults are part of a case's identity and therefore never change.
+    """
+
+    model: Slug
+    method: Slug
+    task: Slug
+    options: dict[str, Scalar] = {}
+    """The method's own settings, complete; `bench.schema.catalogue.METHODS` lists them."""
+    device: DeviceName = "cpu"
+    seed: Quantity = 0
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Of the weights that are not quantised."""
+    autocast: Literal["none", "bfloat16", "float16"] = "none"
+    """Mixed precision in forward and loss; float16 scales the loss."""
+    attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
+    optimizer: Slug = "adamw_fused"
+    learning_rate: Positive = 2e-4
+    weight_decay: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    lr_scheduler_type: Literal["linear", "cosine", "constant_with_warmup"] = "linear"
+    warmup_ratio: Share = 0.1
+    """Share of the steps in which the learning rate rises."""
+    max_grad_norm: Annotated[float, msgspec.Meta(ge=0)] = 1.0
+    """Gradients are clipped to this norm; 0 does not clip."""
+    steps: Count = 10
+    """Optimiser steps, untimed ones included."""
+    untimed_steps: Quantity = 2
+    """First steps, which allocate and settle: kept in the record, left out of every speed."""
+    batch_size: Count = 4
+    """Sequences in one forward pass."""
+    gradient_accumulation_steps: Count = 1
+    sequence_length: Count = 128
+    """Longest sequence in tokens; longer examples are cut and counted."""
+    packing: bool = False
+    """Fill every sequence to `sequence_length` with examples end to end, so that no token is padding."""
+    gradient_checkpointing: bool = False
+    train_examples: Quantity = 0
+    """Examples to train on, again and again; 0 takes all the task has."""
+    evaluate_items: Quantity = 0
+    """Test items scored before and after training; 0 scores none."""
+    evaluate_batch_size: Count = 50
+    timeout_s: Positive = 3600.0
+
+    def but(self, **changes: Any) -> RunConfig:
+        """Return this config with `changes`: fields of `RunConfig` or options of its method.
+
+        Options of the old method that the new one has too are kept.
+        Raises `UnknownNameError` or `BadValueError`.
+        """
+        fields = {name: getattr(self, name) for name in self.__struct_fields__}
+        options = fields.pop("options")
+        method = changes.get("method", self.method)
+        kept = {k: v for k, v in options.items() if k in find("method", METHODS, method).options}
+        return configure(**{**fields, **kept, **changes})
+
+    @property
+    def identity(self) -> bytes:
+        """The canonical form of what is measured: no seed, device or timeout; sorted; defaults left out."""
+        named = msgspec.to_builtins(self)
+        reference = msgspec.to_builtins(RunConfig(model="", method="", task=""))
+        said = {k: v for k, v in named.items() if k not in NOT_IDENTITY and v != reference[k]}
+        said["options"] = {k: v for k, v in self.options.items() if v != METHODS[self.method].options[k].default}
+        return msgspec.json.encode(said, order="sorted")
+
+    @property
+    def case(self) -> str:
+        """Name what is measured: equal for runs that differ only by seed, device or timeout."""
+        rank = f"-r{self.options['rank']}" if "rank" in self.options else ""
+        words = (
+            f"{self.model}-{self.method}{rank}-{SHORT_DTYPE[self.dtype]}"
+            f"-b{self.batch_size}-s{self.sequence_length}-{self.task}"
+        )
+        return f"{words}-{hashlib.sha256(self.identity).hexdigest()[:8]}"
+
+
+def configure(**settings: Any) -> RunConfig:
+    """Build a `RunConfig` from its fields and its method's options, all checked.
+
+    Raises `UnknownNameError` for a model, method, task, optimizer or option that does
+    not exist, and `BadValueError` for a value out of range or of the wrong type.
+    """
+    for needed in ("model", "method", "task"):
+        if needed not in settings:
+            raise BadValueError(f"a config needs {needed}=...")
+    method = find("method", METHODS, settings["method"])
+    find("task", TASKS, settings["task"])
+    find("optimizer", OPTIMIZERS, settings.get("optimizer", "adamw_fused"))
+    given = {k: settings.pop(k) for k in list(settings) if k not in RunConfig.__struct_fields__}
+    for name in given:
+        if name not in method.options:
+            known = [*method.options, *RunConfig.__struct_fields__]
+            raise UnknownNameError(f"setting of method {settings['method']!r}", name, known)
+    defaults: Mapping[str, Scalar] = {name: option.default for name, option in method.options.items()}
+    options = {name: method.options[name].checked(name, value) for name, value in {**defaults, **given}.items()}
+    try:
+        return msgspec.convert({**settings, "options": options}, RunConfig)
+    except msgspec.ValidationError as error:
+        raise BadValueError(_explained(str(error), settings)) from None
+
+
+def _explained(complaint: str, settings: Mapping[str, Any]) -> str:
+    """Add the offending value to msgspec's message, which names only the field."""
+    found = re.search(r"at `\$\.(\w+)`", complaint)
+    if not found:
+        return complaint
+    field = found.group(1)
+    return f"{field}={settings.get(field)!r} cannot be used: {complaint.partition(' - ')[0]}."

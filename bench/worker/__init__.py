@@ -1,0 +1,1 @@
+"""What happens inside the run's process. The only home of torch."""
