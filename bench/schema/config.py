@@ -87,13 +87,14 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         named = msgspec.to_builtins(self)
         reference = msgspec.to_builtins(RunConfig(model="", method="", task=""))
         said = {k: v for k, v in named.items() if k not in NOT_IDENTITY and v != reference[k]}
-        said["options"] = {k: v for k, v in self.options.items() if v != METHODS[self.method].options[k].default}
+        known = METHODS[self.method].options if self.method in METHODS else {}  # a record may know more than we do
+        said["options"] = {k: v for k, v in self.options.items() if k not in known or v != known[k].default}
         return msgspec.json.encode(said, order="sorted")
 
     @property
     def case(self) -> str:
         """Name what is measured: equal for runs that differ only by seed, device or timeout."""
-        rank = f"-r{self.options['rank']}" if "rank" in self.options else ""
+        rank = f"-r{self.options['rank']}" if type(self.options.get("rank")) is int else ""
         words = (
             f"{self.model}-{self.method}{rank}-{SHORT_DTYPE[self.dtype]}"
             f"-b{self.batch_size}-s{self.sequence_length}-{self.task}"
