@@ -1,0 +1,129 @@
+"""Runs of one case on one device, under one software stack; never pooled across any of these."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from bench import store
+from bench.analysis import stats
+from bench.analysis.stats import Estimate
+from bench.analysis.values import reason, value
+from bench.schema import Kind, RunConfig, Status
+from bench.schema.catalogue import METHODS
+from bench.schema.metrics import METRICS
+from bench.schema.models import MODELS
+from bench.store import Stored, Unreadable
+
+STACK = ("torch", "transformers", "peft", "bitsandbytes")
+ITEMS = {"evaluate.accuracy_before": "before", "evaluate.accuracy": "after"}
+
+
+@dataclass(frozen=True)
+class Case:
+    """What was measured, where, of which kind, under which versions; and its runs, oldest first."""
+
+    device: str
+    kind: Kind
+    name: str
+    stack: tuple[tuple[str, str], ...]
+    runs: tuple[Stored, ...]
+
+    @property
+    def config(self) -> RunConfig:
+        """The config of the newest run; the others differ from it by seed, device or timeout only."""
+        return self.runs[-1].record.config
+
+    @cached_property
+    def ok(self) -> tuple[Stored, ...]:
+        """The runs that went well."""
+        return tuple(run for run in self.runs if run.record.status is Status.OK)
+
+    @cached_property
+    def failed(self) -> tuple[Stored, ...]:
+        """The runs that did not go well; each is a result too."""
+        return tuple(run for run in self.runs if run.record.status is not Status.OK)
+
+    @property
+    def latest(self) -> str:
+        """When the newest run started, in UTC."""
+        return self.runs[-1].record.started
+
+    def values(self, metric: str) -> list[float]:
+        """The metric of every run that went well and holds it, in base units, oldest run first."""
+        found = (value(run.record, metric) for run in self.ok)
+        return [number for number in found if number is not None]
+
+    def items(self, name: str) -> list[str]:
+        """Per-item correctness of every run that went well, a string of 0 and 1 each."""
+        return [run.record.items[name] for run in self.ok if run.record.items.get(name)]
+
+    def reason(self, metric: str) -> str:
+        """Why no run that went well holds the metric."""
+        asked = self.ok or self.failed
+        return reason(asked[-1].record, metric)
+
+
+def estimate(case: Case, metric: str) -> Estimate | None:
+    """Summarise a metric over the runs of a case that went well; `None` if none holds it.
+
+    Accuracies with Wilson's interval over items; positive timings, speeds and bytes as
+    geometric means; other numbers as means. Raises `UnknownNameError`.
+    """
+    if metric in ITEMS and case.items(ITEMS[metric]):
+        return stats.accuracy(case.items(ITEMS[metric]))
+    values = case.values(metric)
+    if values and min(values) > 0 and METRICS[metric].unit != "1":
+        return stats.geometric_mean(values)
+    if values and len(set(values)) == 1 and len(values) > 1:
+        return Estimate(values[0], values[0], values[0], len(values), f"equal in all {len(values)} runs")
+    return stats.mean(values)
+
+
+def read(root: Path) -> tuple[list[Stored], list[Unreadable]]:
+    """Read every record below `root`; a record in another case's folder counts as unreadable.
+
+    Raises `StoreError` if `root` does not exist.
+    """
+    stored, unreadable = store.read(root)
+    right: list[Stored] = []
+    for found in stored:
+        device, case = found.record.device, found.record.case
+        if (found.path.parent.parent.name, found.path.parent.name) == (device, case):
+            right.append(found)
+        else:
+            unreadable.append(Unreadable(found.path, f"belongs into {device}/{case}; a record is never moved."))
+    return right, unreadable
+
+
+def group(stored: Iterable[Stored]) -> list[Case]:
+    """Group runs into cases by device, kind, name and software stack; small models and Full first."""
+    groups: dict[tuple[str, Kind, str, tuple[tuple[str, str], ...]], list[Stored]] = defaultdict(list)
+    for run in stored:
+        record = run.record
+        stack = tuple((name, str(record.environment.get(f"package.{name}", "?"))) for name in STACK)
+        groups[record.device, record.kind, record.case, stack].append(run)
+    cases = [
+        Case(*key, runs=tuple(sorted(runs, key=lambda r: (r.record.started, r.run)))) for key, runs in groups.items()
+    ]
+    return sorted(cases, key=_order)
+
+
+def newest(cases: Sequence[Case]) -> list[Case]:
+    """Of cases that differ only by software stack keep the one with the newest run."""
+    best: dict[tuple[str, Kind, str], Case] = {}
+    for case in cases:
+        key = (case.device, case.kind, case.name)
+        if key not in best or case.latest > best[key].latest:
+            best[key] = case
+    return [case for case in cases if best[case.device, case.kind, case.name] is case]
+
+
+def _order(case: Case) -> tuple[object, ...]:
+    config = case.config
+    size = MODELS[config.model].parameters if config.model in MODELS else 0
+    method = list(METHODS).index(config.method) if config.method in METHODS else len(METHODS)
+    return case.device, case.kind, size, config.model, not config.packing, method, case.name, case.stack

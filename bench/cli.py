@@ -1,0 +1,200 @@
+"""`ftbench`: one function per command; each imports what it needs when it is called.
+
+Data goes to standard output, messages to standard error. Exit codes: 0 done, 2 an error
+that the message explains, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench import __version__
+from bench.errors import FtbenchError, RecordFormatError, StoreError
+
+if TYPE_CHECKING:
+    from bench.analysis.cases import Case
+
+EXIT_ERROR = 2
+EXIT_INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    options = parser().parse_args(arguments)
+    try:
+        command: Callable[[argparse.Namespace], int] = options.command
+        code = command(options)
+        sys.stdout.flush()
+    except FtbenchError as error:
+        say(str(error))
+        return EXIT_ERROR
+    except BrokenPipeError:  # the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    return code
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the commands and their options."""
+    top = argparse.ArgumentParser(prog="ftbench", description="Read, check and publish fine-tuning benchmark results.")
+    top.add_argument("--version", action="version", version=f"ftbench {__version__}")
+    commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    results = argparse.ArgumentParser(add_help=False)
+    results.add_argument(
+        "--results", type=Path, default=Path("results"), metavar="DIR", help="records (default: results)"
+    )
+
+    one = commands.add_parser("show", parents=[results], help="list cases, or one case's runs in detail")
+    one.add_argument("case", nargs="?", metavar="CASE", help="the start of a case's name, or a part only it has")
+    one.add_argument("--json", action="store_true", help="write JSON: with CASE the records, else the list")
+    one.set_defaults(command=show)
+
+    one = commands.add_parser(
+        "table", parents=[results], help="write a table: summary, t1 (the guide's comparison), failures"
+    )
+    one.add_argument("name", nargs="?", choices=("summary", "t1", "failures"), default="summary")
+    one.add_argument("--format", choices=("text", "markdown", "csv", "json"), default="text")
+    one.add_argument("--output", type=Path, metavar="FILE", help="write to FILE instead of standard output")
+    one.set_defaults(command=table)
+
+    one = commands.add_parser("site", parents=[results], help="build the static site")
+    one.add_argument("--output", type=Path, default=Path("site"), metavar="DIR", help="where to (default: site)")
+    one.add_argument("--check", action="store_true", help="then check every link, and every number against its record")
+    one.add_argument("--open", action="store_true", help="open it in a browser")
+    one.set_defaults(command=site)
+
+    one = commands.add_parser("fetch", help="bring models and data to this machine ahead of the runs")
+    one.add_argument("models", nargs="*", metavar="MODEL", help="a known name, a hub id, a folder or a GGUF file")
+    one.add_argument("--task", action="append", default=[], metavar="NAME", help="fetch the data of a task")
+    one.add_argument("--data-dir", type=Path, metavar="DIR", help="take data from this folder instead of the network")
+    one.set_defaults(command=fetch)
+
+    one = commands.add_parser("validate", help="check that files, or all files of folders, are records")
+    one.add_argument("paths", nargs="*", type=Path, default=[Path("results")], metavar="PATH")
+    one.set_defaults(command=validate)
+
+    commands.add_parser("schema", help="print the JSON Schema of a record").set_defaults(command=schema)
+    return top
+
+
+def say(message: str) -> None:
+    """Write one line to standard error."""
+    print("ftbench: " + " ".join(message.split()), file=sys.stderr)
+
+
+def _cases(root: Path) -> list[Case]:
+    """Read the results, with one warning a file that is no record."""
+    from bench.analysis import cases
+
+    stored, unreadable = cases.read(root)
+    for file in unreadable:
+        say(f"warning: {file.path}: {file.reason}")
+    if not stored:
+        raise StoreError(f"{root} holds no record; run the suites first, or name another folder with --results.")
+    return cases.group(stored)
+
+
+def show(options: argparse.Namespace) -> int:
+    """List cases, or one case's runs in detail."""
+    from bench.report import render
+    from bench.report import show as shown
+
+    cases = _cases(options.results)
+    if options.case is None:
+        listed = shown.listing(cases)
+        print(render.to_json(listed) if options.json else render.to_text(listed), end="")
+        return 0
+    found = shown.matching(cases, options.case)
+    print(shown.as_json(found) if options.json else shown.detail(found), end="")
+    return 0
+
+
+def table(options: argparse.Namespace) -> int:
+    """Write one of the tables in one of the formats."""
+    from bench.analysis.match import comparisons
+    from bench.report import render, summary
+    from bench.report.comparison import comparison_table
+
+    cases = _cases(options.results)
+    if options.name == "t1":
+        tables = [comparison_table(found) for found in comparisons(cases)]
+        if not tables:
+            raise StoreError(f"{options.results} holds no packed case and no case with a test set, so there is no T1.")
+    else:
+        tables = [summary.summary(cases) if options.name == "summary" else summary.failures(cases)]
+    text = render.written(tables, options.format)
+    if options.output is None:
+        sys.stdout.write(text)
+        return 0
+    try:
+        options.output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise StoreError(f"cannot write {options.output}: {error.strerror or error}.") from error
+    return 0
+
+
+def site(options: argparse.Namespace) -> int:
+    """Build the site; with --check compare it with the records it was built from."""
+    from bench.report import check, pages
+
+    index = pages.build(_cases(options.results), options.output)
+    say(f"wrote {index}")
+    if options.check:
+        problems = check.problems(options.output)
+        for problem in problems:
+            say(problem)
+        if problems:
+            return EXIT_ERROR
+        say("checked: every link resolves, every number equals its record's")
+    if options.open:
+        import webbrowser
+
+        webbrowser.open(index.resolve().as_uri())
+    return 0
+
+
+def fetch(options: argparse.Namespace) -> int:
+    """Bring models and data to this machine."""
+    from bench.launch.fetch import fetch as bring
+
+    for name in bring(options.models, options.task, options.data_dir) or ():
+        print(name)
+    return 0
+
+
+def validate(options: argparse.Namespace) -> int:
+    """Decode every file named, and every record file below every folder named."""
+    from bench.schema.codec import decode
+
+    good = bad = 0
+    for path in options.paths:
+        if not path.exists():
+            raise StoreError(f"there is no file or folder {path}.")
+        for file in sorted(path.rglob("*.json")) if path.is_dir() else [path]:
+            if path.is_dir() and any(part.startswith(".") for part in file.relative_to(path).parts):
+                continue
+            try:
+                decode(file.read_bytes())
+                good += 1
+            except (RecordFormatError, OSError) as error:
+                say(f"{file}: {error}")
+                bad += 1
+    say(f"{good} valid, {bad} not")
+    return EXIT_ERROR if bad else 0
+
+
+def schema(_: argparse.Namespace) -> int:
+    """Print the JSON Schema of a record."""
+    import json
+
+    from bench.schema.codec import json_schema
+
+    print(json.dumps(json_schema(), indent=2))
+    return 0

@@ -1,0 +1,114 @@
+"""`ftbench show`: cases and runs in the terminal, fast; medians and ranges only, nothing heavy imported."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
+
+from bench.analysis import stats
+from bench.analysis.cases import Case
+from bench.analysis.values import value
+from bench.errors import UnknownNameError
+from bench.report.display import unit_of
+from bench.report.render import plain, to_text
+from bench.report.summary import per_run
+from bench.report.tables import Cell, Column, Table
+from bench.schema.metrics import METRICS
+from bench.store import Stored
+
+LISTED = (
+    ("train.step_seconds", "step"),
+    ("train.tokens_per_second", "tokens/s"),
+    ("train.peak_allocated", "peak tensors"),
+    ("train.peak_resident", "peak process"),
+    ("evaluate.accuracy", "accuracy"),
+)
+
+
+def listing(cases: Sequence[Case]) -> Table:
+    """One row a case and software stack: medians with the range of the good runs."""
+    columns = (
+        Column("case", "case"), Column("device", "device"), Column("kind", "kind"), Column("runs", "ok/failed"),
+        *(Column(name, label) for name, label in LISTED), Column("latest", "latest run"),
+    )  # fmt: skip
+    rows = []
+    for case in cases:
+        cells = {name: _median(case, name) for name, _ in LISTED}
+        rows.append({
+            "case": Cell(case.name), "device": Cell(case.device), "kind": Cell(case.kind.value),
+            "runs": Cell(f"{len(case.ok)}/{len(case.failed)}"), **cells, "latest": Cell(case.latest),
+        })  # fmt: skip
+    return Table("Cases", columns, tuple(rows), ("median (range) of the runs that went well",))
+
+
+def _median(case: Case, name: str) -> Cell:
+    found = stats.median(case.values(name))
+    if found is None:
+        return Cell("-")
+    unit = unit_of(name, METRICS[name].unit)
+    return Cell(found.value, unit, found.low, found.high, found.n, found.how, kind=case.kind.value, metric=name)
+
+
+def matching(cases: Sequence[Case], wanted: str) -> list[Case]:
+    """Return the cases whose name is, starts with, or alone contains `wanted` (also as device/case).
+
+    Raises `UnknownNameError` when none or several different names match.
+    """
+    names = {case.name for case in cases}
+    for match in (str.__eq__, str.startswith, str.__contains__):
+        found = {case.name for case in cases if match(case.name, wanted) or match(f"{case.device}/{case.name}", wanted)}
+        if len(found) == 1:
+            return [
+                c
+                for c in cases
+                if c.name in found and (c.device.startswith(wanted.partition("/")[0]) or "/" not in wanted)
+            ]
+        if len(found) > 1:
+            names = found
+            break
+    raise UnknownNameError("case", wanted, sorted(names)[:20] or ["none"])
+
+
+def detail(cases: Sequence[Case]) -> str:
+    """Write everything a case's runs hold but their raw series: numbers, settings, environment, failures."""
+    return "\n".join(line for case in cases for line in _case_lines(case))
+
+
+def _case_lines(case: Case) -> Iterator[str]:
+    yield f"{case.name}\n{case.device}, {case.kind.value}, {len(case.ok)} ok, {len(case.failed)} failed\n"
+    yield to_text(per_run(case))
+    yield "Settings\n" + _pairs(msgspec.to_builtins(case.config))
+    for run in case.runs:
+        yield from _run_lines(run)
+
+
+def _run_lines(run: Stored) -> Iterator[str]:
+    record = run.record
+    yield f"Run {run.run}: {record.status.value}, seed {record.config.seed}\n  {plain(str(run.path))}"
+    if record.failure:
+        yield f"  {plain(f'in {record.failure.phase}: {record.failure.message}')}"
+        yield from (f"  | {plain(line)}" for line in record.failure.last_words)
+    yield "  read back from the model\n" + _pairs(record.resolved, "    ")
+    yield "  environment\n" + _pairs(record.environment, "    ")
+    if record.absent:
+        yield "  not measured\n" + _pairs(record.absent, "    ")
+
+
+def _pairs(pairs: Mapping[str, object], indent: str = "  ") -> str:
+    return "\n".join(f"{indent}{plain(str(name))}: {plain(str(entry))}" for name, entry in pairs.items()) + "\n"
+
+
+def as_json(cases: Sequence[Case]) -> str:
+    """Write the runs of cases as JSON: every metric read off each, in base units, null where absent, and the record."""
+    runs = [
+        {
+            "path": str(run.path),
+            "values": {name: value(run.record, name) for name in METRICS},
+            "record": msgspec.to_builtins(run.record),
+        }
+        for case in cases
+        for run in case.runs
+    ]
+    return json.dumps(runs, indent=2, allow_nan=False, ensure_ascii=False) + "\n"

@@ -1,0 +1,143 @@
+"""The table of all cases, the table of all failures, and the table of all runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from bench.analysis.cases import Case, newest
+from bench.analysis.values import reason, value
+from bench.report.display import unit_of
+from bench.report.tables import Cell, Column, Table, case_page, estimated, run_path
+from bench.schema.catalogue import METHODS, TASKS
+from bench.schema.metrics import METRICS
+from bench.schema.models import MODELS
+from bench.store import Stored
+
+SHOWN = (
+    ("parameters.trainable_share", "trainable share"),
+    ("train.tokens_per_second", "tokens/s"),
+    ("train.step_seconds", "step"),
+    ("train.peak_allocated", "peak tensors"),
+    ("train.peak_resident", "peak process"),
+    ("train.loss_first", "first loss"),
+    ("train.loss_last", "last loss"),
+    ("evaluate.accuracy_before", "accuracy before"),
+    ("evaluate.accuracy", "accuracy after"),
+)
+DETAILS = (
+    "parameters.total",
+    "parameters.trainable",
+    "load.peak_allocated",
+    "load.peak_resident",
+    "evaluate.peak_allocated",
+    "evaluate.peak_resident",
+    "evaluate.tokens_per_second",
+    "save.adapter_bytes",
+)
+
+
+def method_label(method: str) -> str:
+    """Return a method's name for people."""
+    return METHODS[method].label if method in METHODS else method
+
+
+def model_label(model: str) -> str:
+    """Return a model's name for people."""
+    return MODELS[model].label if model in MODELS else model
+
+
+def task_label(task: str) -> str:
+    """Return a task's name for people."""
+    return TASKS[task].label if task in TASKS else task
+
+
+def summary(cases: Sequence[Case]) -> Table:
+    """One row a case, newest software stack only; older stacks are counted in a note, never pooled."""
+    kept = newest(cases)
+    columns = (
+        Column("method", "method"), Column("model", "model"), Column("task", "task"), Column("work", "batch × length"),
+        Column("device", "device", detail=True), Column("case", "case", detail=True),
+        *(Column(name, label, METRICS[name].about) for name, label in SHOWN),
+        *(Column(name, METRICS[name].label, METRICS[name].about, detail=True) for name in DETAILS),
+        Column("runs", "runs ok / failed"), Column("kind", "kind"),
+    )  # fmt: skip
+    notes = [
+        "Peaks are while training. Tensors: what torch holds; process: all host memory resident, "
+        "interpreter and libraries included.",
+        "In parentheses: 95 % interval; its meaning is in each cell's JSON and on the case's page.",
+    ]
+    if len(kept) < len(cases):
+        notes.append(
+            f"{len(cases) - len(kept)} older groups of runs, made with other versions of torch, transformers, "
+            "peft or bitsandbytes, are not in this table; they are on the cases' pages."
+        )
+    return Table("All cases", columns, tuple(_summary_row(case) for case in kept), tuple(notes))
+
+
+def _summary_row(case: Case) -> Mapping[str, Cell]:
+    config, page = case.config, case_page(case)
+    rank = f" r{config.options['rank']}" if "rank" in config.options else ""
+    packed = ", packed" if config.packing else ""
+    return {
+        "method": Cell(method_label(config.method) + rank, link=page),
+        "model": Cell(model_label(config.model)),
+        "task": Cell(task_label(config.task)),
+        "work": Cell(f"{config.batch_size} × {config.sequence_length}{packed}"),
+        "device": Cell(case.device),
+        "case": Cell(case.name),
+        **{name: estimated(case, name) for name in [*(name for name, _ in SHOWN), *DETAILS]},
+        "runs": Cell(f"{len(case.ok)} / {len(case.failed)}", link=page),
+        "kind": Cell(case.kind.value),
+    }
+
+
+def failures(cases: Sequence[Case]) -> Table:
+    """Every run that did not go well: how it ended, where, and what it said."""
+    columns = (
+        Column("method", "method"), Column("model", "model"), Column("device", "device", detail=True),
+        Column("run", "run"), Column("status", "status"), Column("phase", "phase"), Column("message", "message"),
+        Column("requested", "bytes asked for"), Column("kind", "kind"),
+    )  # fmt: skip
+    rows = tuple(_failure_row(case, run) for case in cases for run in case.failed)
+    return Table("Runs that failed", columns, rows)
+
+
+def _failure_row(case: Case, run: Stored) -> Mapping[str, Cell]:
+    failure, config = run.record.failure, case.config
+    row = {
+        "method": Cell(method_label(config.method)),
+        "model": Cell(model_label(config.model)),
+        "device": Cell(case.device),
+        "run": Cell(f"{case.name}/{run.run}", link=case_page(case)),
+        "status": Cell(run.record.status.value + (f" ({failure.signal})" if failure and failure.signal else "")),
+        "phase": Cell(failure.phase if failure else ""),
+        "message": Cell(failure.message if failure else "no reason recorded"),
+        "kind": Cell(case.kind.value),
+    }
+    if failure and failure.bytes_requested is not None:
+        row["requested"] = Cell(
+            float(failure.bytes_requested), "B", kind=case.kind.value, runs=(run_path(run.record, run.run),)
+        )
+    return row
+
+
+def per_run(case: Case) -> Table:
+    """Every metric that a run of the case holds or was asked for, one column a run."""
+    columns = (Column("metric", "metric"), *(Column(run.run, run.run) for run in case.runs))
+    rows: list[Mapping[str, Cell]] = []
+    for name, metric in METRICS.items():
+        cells = {run.run: run_cell(run, name) for run in case.runs}
+        if any(
+            cell.value is not None or name in r.record.absent for cell, r in zip(cells.values(), case.runs, strict=True)
+        ):
+            rows.append({"metric": Cell(metric.label, how=metric.about, metric=name), **cells})
+    return Table("Every run's numbers", columns, tuple(rows))
+
+
+def run_cell(run: Stored, name: str) -> Cell:
+    """Return the cell of one metric of one run."""
+    found, unit = value(run.record, name), unit_of(name, METRICS[name].unit)
+    if found is None:
+        return Cell(None, unit, metric=name, reason=reason(run.record, name))
+    source = (run_path(run.record, run.run),)
+    return Cell(found, unit, n=1, kind=run.record.kind.value, metric=name, runs=source, how="one run")
