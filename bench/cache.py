@@ -1,0 +1,64 @@
+"""Where fetched models wait: one folder a model, with a manifest that says what it is.
+
+    $FTBENCH_CACHE (default ~/.cache/ftbench)/models/<name>/manifest.json
+
+A manifest is written last, so a folder without one is an unfinished fetch and counts as absent.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from bench.errors import NotFetchedError
+
+VARIABLE = "FTBENCH_CACHE"
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a model in the cache is. `folder` never leaves this machine; the rest goes into records."""
+
+    name: str
+    folder: str
+    """Absolute path of the folder with config.json, safetensors and tokenizer."""
+    source: Literal["hub", "package", "gguf", "folder", "generated"]
+    origin: str
+    """Hub id, package and version, or the file's own name."""
+    revision: str
+    """Commit of the hub, or "sha256:..." of the file or of the folder's contents."""
+
+
+def root() -> Path:
+    """Return the cache folder, which may not exist yet."""
+    return Path(os.environ.get(VARIABLE) or Path.home() / ".cache" / "ftbench")
+
+
+def model_folder(name: str) -> Path:
+    """Return where the model `name` keeps its files and manifest."""
+    return root() / "models" / name
+
+
+def manifest(name: str) -> Manifest:
+    """Read the manifest of a fetched model, or raise `NotFetchedError`."""
+    path = model_folder(name) / "manifest.json"
+    try:
+        found = msgspec.json.decode(path.read_bytes(), type=Manifest)
+    except FileNotFoundError:
+        raise NotFetchedError(f"model {name!r} is not on this machine; bring it with: ftbench fetch {name}") from None
+    except msgspec.DecodeError as error:
+        raise NotFetchedError(f"{path} is damaged ({error}); remove it and run: ftbench fetch {name}") from None
+    if not (Path(found.folder) / "config.json").is_file():
+        raise NotFetchedError(f"model {name!r} was at {found.folder} and is gone; run: ftbench fetch {name}")
+    return found
+
+
+def publish(found: Manifest) -> None:
+    """Write a manifest, which makes its model known."""
+    folder = model_folder(found.name)
+    folder.mkdir(parents=True, exist_ok=True)
+    hidden = folder / ".manifest.part"
+    hidden.write_bytes(msgspec.json.encode(found))
+    hidden.replace(folder / "manifest.json")

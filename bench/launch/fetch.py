@@ -1,0 +1,79 @@
+"""Bring models and data to this machine ahead of the runs, which then need no network.
+
+The work is done in a process of its own, because converting a model needs torch and
+because the hub's client reads its settings when it is imported.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench import cache
+from bench.errors import FetchError, NotFetchedError, UnknownNameError
+from bench.schema.catalogue import TASKS, find
+from bench.schema.models import DEFAULT_CPU_MODEL, MODELS
+
+ONLINE = {"HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false"}
+
+
+def fetch(models: Sequence[str], tasks: Sequence[str], data_dir: Path | None) -> list[str]:
+    """Fetch `models` and the data of `tasks`, and return the models' names as configs use them.
+
+    A model is a name of `MODELS`, a hub id ("owner/name", or "owner/name@revision"), a local
+    folder or a GGUF file; the last three get a name of their own. What is here already is
+    not fetched again. Progress goes to standard error.
+
+    Raises `FetchError` with the reason and the remedy, or `UnknownNameError`.
+    """
+    for task in tasks:
+        find("task", TASKS, task)
+    if not models and not tasks:
+        models = [DEFAULT_CPU_MODEL]
+    for model in models:
+        _recognise(model)
+    order = {"models": list(models), "tasks": list(tasks), "data_dir": str(data_dir.resolve()) if data_dir else None}
+    return _in_child(order)
+
+
+def missing_models(models: Sequence[str]) -> list[str]:
+    """Return those of `models` that are not in the cache under the name given."""
+    missing = []
+    for model in models:
+        try:
+            cache.manifest(model)
+        except NotFetchedError:
+            missing.append(model)
+    return missing
+
+
+def _recognise(model: str) -> None:
+    """Refuse what cannot be a model before a process is started for it."""
+    if model in MODELS or "/" in model or Path(model).exists():
+        return
+    if not missing_models([model]):
+        return
+    raise UnknownNameError("model", model, [*MODELS, "a hub id like owner/name", "a local folder", "a GGUF file"])
+
+
+def _in_child(order: dict[str, object]) -> list[str]:
+    command = [sys.executable, "-P", "-m", "bench.worker.fetch"]
+    environment = {**os.environ, **ONLINE}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as child:
+        try:
+            answer, _ = child.communicate(json.dumps(order).encode())
+        except BaseException:
+            child.kill()
+            raise
+    try:
+        said = json.loads(answer.decode().strip().splitlines()[-1])
+    except (IndexError, ValueError):
+        raise FetchError(f"fetching ended with exit code {child.returncode}; its messages are above.") from None
+    if "error" in said:
+        raise FetchError(said["error"])
+    names: list[str] = said["names"]
+    return names

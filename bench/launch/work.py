@@ -1,0 +1,123 @@
+"""What the suites run: how much work a scale means on a device, and the settings that suit a model and a task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal
+
+from bench.errors import UnknownNameError
+from bench.launch import machine
+from bench.schema.catalogue import DEVICES, TASKS, find
+from bench.schema.config import RunConfig, configure
+from bench.schema.models import DEFAULT_CPU_MODEL, MODELS, largest_for_full_training
+
+Scale = Literal["smoke", "small", "full"]
+SCALES: tuple[Scale, ...] = ("smoke", "small", "full")
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """How long a task is trained and on how many items it is judged, by scale."""
+
+    batch_size: int
+    gradient_accumulation_steps: int
+    sequence_length: int
+    steps: Mapping[str, int]
+    evaluate_items: Mapping[str, int]
+
+
+LESSONS: Mapping[str, Lesson] = MappingProxyType({
+    "addition": Lesson(16, 1, 32, {"smoke": 4, "small": 100, "full": 300}, {"smoke": 20, "small": 400, "full": 1000}),
+    "dates": Lesson(8, 1, 64, {"smoke": 4, "small": 100, "full": 100}, {"smoke": 20, "small": 200, "full": 400}),
+    # one epoch of GSM8K's 7,473 training examples is 467 steps of 16
+    "gsm8k": Lesson(4, 4, 512, {"smoke": 2, "small": 467, "full": 1401}, {"smoke": 8, "small": 1319, "full": 1319}),
+})  # fmt: skip
+
+ROUNDS: Mapping[str, int] = MappingProxyType({"smoke": 1, "small": 3, "full": 5})
+SEEDS: Mapping[str, int] = MappingProxyType({"smoke": 1, "small": 1, "full": 3})
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """The work one session of the suites does. Build it with `choose`."""
+
+    model: str
+    task: str
+    device: str
+    scale: Scale
+
+    @property
+    def rounds(self) -> int:
+        """Repeats of a speed and memory run."""
+        return ROUNDS[self.scale]
+
+    @property
+    def seeds(self) -> int:
+        """Trainings of an accuracy run, each with a seed of its own."""
+        return SEEDS[self.scale]
+
+    @property
+    def dtype(self) -> str:
+        """float32 on a CPU, where it is the fastest; bfloat16 elsewhere."""
+        return "float32" if self.device == "cpu" else "bfloat16"
+
+    def speed(self, method: str, **settings: Any) -> RunConfig:
+        """Short run with fixed shapes and no padding: every method handles the same number of tokens a step."""
+        small = self.device == "cpu" or self.scale == "smoke"
+        shapes = {"batch_size": 4, "sequence_length": 128 if small else 1024}
+        steps = {"smoke": 4, "small": 8 if small else 30, "full": 20 if small else 60}[self.scale]
+        untimed = 2 if small else 5
+        return self._config(method, **shapes, steps=steps, untimed_steps=untimed, packing=True, **settings)
+
+    def learning(self, method: str, **settings: Any) -> RunConfig:
+        """Train the task long enough to learn it, and score the test items before and after."""
+        lesson = LESSONS[self.task]
+        return self._config(
+            method,
+            batch_size=lesson.batch_size,
+            gradient_accumulation_steps=lesson.gradient_accumulation_steps,
+            sequence_length=lesson.sequence_length,
+            steps=lesson.steps[self.scale],
+            evaluate_items=lesson.evaluate_items[self.scale],
+            timeout_s=24 * 3600.0,
+            **settings,
+        )
+
+    def _config(self, method: str, **settings: Any) -> RunConfig:
+        settings.setdefault("learning_rate", self.learning_rate(method))
+        settings.setdefault("dtype", self.dtype)
+        return configure(model=self.model, task=self.task, device=self.device, method=method, **settings)
+
+    def learning_rate(self, method: str) -> float:
+        """Pick the usual rate: 2e-4 for adapters (the guide's section 5) and 1e-5 for all weights.
+
+        Below half a billion parameters both are higher: 1e-3 and 1e-4, which of the rates tried on
+        SmolLM2-135M and two-digit addition gave the best accuracy.
+        """
+        tiny = self.model in MODELS and MODELS[self.model].parameters < 500_000_000
+        if method == "full":
+            return 1e-4 if tiny else 1e-5
+        return 1e-3 if tiny else 2e-4
+
+
+def choose(*, model: str | None, task: str | None, device: str | None, scale: str) -> Work:
+    """Fill in what was not asked for: the device that is there, a model that fits it, a task for that model.
+
+    Raises `UnknownNameError` or `BadValueError` for a name that does not exist or a device that is not there.
+    """
+    if scale not in SCALES:
+        raise UnknownNameError("scale", scale, SCALES)
+    chosen: Scale = SCALES[SCALES.index(scale)]
+    card = machine.gpu()
+    device = device or ("cuda" if card else "cpu")
+    find("device", DEVICES, device)
+    machine.device_slug(device)
+    if model is None:
+        on_card = largest_for_full_training(card.memory) if device == "cuda" and card else DEFAULT_CPU_MODEL
+        model = "tiny-llama" if chosen == "smoke" else on_card
+    if task is None:
+        task = "gsm8k" if device == "cuda" and chosen != "smoke" else "addition"
+    find("task", TASKS, task)
+    return Work(model, task, device, chosen)

@@ -1,0 +1,123 @@
+"""From examples to tensors: encode, cut, pack or pad, and count every token three ways."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import torch
+
+from bench.schema import RunConfig
+from bench.worker.tasks import Example
+
+IGNORED = -100  # label of a token that is not trained (torch.nn.CrossEntropyLoss.ignore_index)
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """One training sequence: token ids and, of the same length, labels."""
+
+    ids: list[int]
+    labels: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Tensors [sequences, tokens] on the CPU, and their counts.
+
+    `all` counts every position, `real` those that are no padding, `trained` the positions
+    whose prediction enters the loss: a label that is not ignored, and not in first place,
+    which nothing predicts.
+    """
+
+    input_ids: torch.Tensor
+    attention_mask: torch.Tensor
+    labels: torch.Tensor
+    all: int
+    real: int
+    trained: int
+
+    def on(self, device: str) -> dict[str, torch.Tensor]:
+        """Return the model's inputs on a device."""
+        tensors = {"input_ids": self.input_ids, "attention_mask": self.attention_mask, "labels": self.labels}
+        return {name: tensor.to(device) for name, tensor in tensors.items()}
+
+
+class Encoder:
+    """Turns examples into tokens: the prompt is given, the answer and an end-of-text token are trained."""
+
+    def __init__(self, tokenizer: Any, *, chat: bool) -> None:
+        self._tokenizer = tokenizer
+        self._chat = chat and bool(tokenizer.chat_template)
+
+    def prompt(self, example: Example) -> list[int]:
+        """Encode a prompt as the model is to see it before it answers."""
+        if not self._chat:
+            return self._ids(example.prompt)
+        said = [{"role": "user", "content": example.prompt.strip()}]
+        text = self._tokenizer.apply_chat_template(said, tokenize=False, add_generation_prompt=True)
+        return self._ids(text, special=False)
+
+    def whole(self, example: Example) -> Tokens:
+        """Encode a prompt with its answer; only the answer is trained."""
+        prompt = self.prompt(example)
+        answer = [*self._ids(example.answer, special=False), self._tokenizer.eos_token_id]
+        return Tokens(prompt + answer, [IGNORED] * len(prompt) + answer)
+
+    def _ids(self, text: str, *, special: bool = True) -> list[int]:
+        ids: list[int] = self._tokenizer(text, add_special_tokens=special)["input_ids"]
+        return ids
+
+
+def cut(sequences: Sequence[Tokens], length: int) -> tuple[list[Tokens], int]:
+    """Cut every sequence to `length` and count those that were longer."""
+    longer = sum(len(s.ids) > length for s in sequences)
+    return [Tokens(s.ids[:length], s.labels[:length]) for s in sequences], longer
+
+
+def batches(sequences: Sequence[Tokens], config: RunConfig, pad_id: int) -> Iterator[Batch]:
+    """Yield batches without end; each pass over the sequences has an order of its own, decided by the seed."""
+    stream = _endless(sequences, config.seed)
+    if config.packing:
+        stream = _packed(stream, config.sequence_length)
+    while True:
+        yield padded(list(islice(stream, config.batch_size)), pad_id)
+
+
+def _endless(sequences: Sequence[Tokens], seed: int) -> Iterator[Tokens]:
+    rng = random.Random(seed)  # noqa: S311 (an order, not a secret)
+    order = list(range(len(sequences)))
+    while True:
+        rng.shuffle(order)
+        for index in order:
+            yield sequences[index]
+
+
+def _packed(sequences: Iterator[Tokens], length: int) -> Iterator[Tokens]:
+    """Lay sequences end to end and cut the tape into pieces of `length`; attention sees across examples."""
+    ids: list[int] = []
+    labels: list[int] = []
+    for sequence in sequences:
+        ids += sequence.ids
+        labels += sequence.labels
+        while len(ids) >= length:
+            yield Tokens(ids[:length], labels[:length])
+            ids, labels = ids[length:], labels[length:]
+
+
+def padded(sequences: Sequence[Tokens], pad_id: int) -> Batch:
+    """Pad on the right to the longest sequence. Padding is masked by position, never by its token's id."""
+    longest = max(len(s.ids) for s in sequences)
+    missing = [longest - len(s.ids) for s in sequences]
+    labels = torch.tensor([s.labels + [IGNORED] * gap for s, gap in zip(sequences, missing, strict=True)])
+    return Batch(
+        input_ids=torch.tensor([s.ids + [pad_id] * gap for s, gap in zip(sequences, missing, strict=True)]),
+        attention_mask=torch.tensor([[1] * len(s.ids) + [0] * gap for s, gap in zip(sequences, missing, strict=True)]),
+        labels=labels,
+        all=longest * len(sequences),
+        real=sum(len(s.ids) for s in sequences),
+        trained=int((labels[:, 1:] != IGNORED).sum()),
+    )

@@ -1,0 +1,29 @@
+"""Data sets of a task: from the hub into its cache, unless a local folder has them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from bench.errors import FetchError, NotFetchedError
+from bench.schema.catalogue import TASKS, find, load
+from bench.worker.rows import FOLDER, local_file, rows
+from bench.worker.tasks import Task
+
+
+def fetch_task(name: str, data_dir: Path | None) -> None:
+    """Make every data set of a task readable without network. Raises `FetchError`."""
+    if data_dir:
+        os.environ[FOLDER] = str(data_dir)
+    task: Task = load(find("task", TASKS, name))
+    for data_set in task.data_sets:
+        if local_file(data_set) is None:
+            print(f"fetching {data_set.name} ({data_set.config}, {data_set.split}) from the hub", file=sys.stderr)
+        try:
+            rows(data_set)
+        except (NotFetchedError, OSError) as trouble:
+            raise FetchError(
+                f"task {name!r} needs {data_set.name} ({data_set.config}, {data_set.split}), which the hub did not give; "
+                "fetch where the hub can be reached, or point --data-dir at a folder laid out like it."
+            ) from trouble

@@ -1,0 +1,114 @@
+"""The training loop: plain, over the model's own loss, every step's raw numbers kept."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+import torch
+from transformers import get_scheduler
+
+from bench.schema import RunConfig
+from bench.schema.catalogue import OPTIMIZERS, find, load
+from bench.worker.batches import Batch
+from bench.worker.devices import Device
+
+
+@dataclass(slots=True)
+class Steps:
+    """Raw values of every optimiser step, in order. Losses and norms stay on the device until read."""
+
+    seconds: list[float] = field(default_factory=list)
+    cpu_seconds: list[float] = field(default_factory=list)
+    learning_rates: list[float] = field(default_factory=list)
+    tokens_all: list[int] = field(default_factory=list)
+    tokens_real: list[int] = field(default_factory=list)
+    tokens_trained: list[int] = field(default_factory=list)
+    losses: list[torch.Tensor] = field(default_factory=list)
+    norms: list[torch.Tensor] = field(default_factory=list)
+
+    def series(self) -> dict[str, list[Any]]:
+        """Return the values by the names records give them."""
+        return {
+            "step.seconds": self.seconds,
+            "step.cpu_seconds": self.cpu_seconds,
+            "step.learning_rate": self.learning_rates,
+            "step.tokens_all": self.tokens_all,
+            "step.tokens_real": self.tokens_real,
+            "step.tokens_trained": self.tokens_trained,
+            "step.loss": [loss.item() for loss in self.losses],
+            "step.gradient_norm": [norm.item() for norm in self.norms],
+        }
+
+
+class Trainer:
+    """A model with its optimiser, schedule and precision, ready to step.
+
+    The learning rate follows `config.lr_scheduler_type` with `config.warmup_ratio`. Losses of
+    accumulated batches are summed over their trained tokens, so that accumulation does not
+    change the gradient.
+    """
+
+    def __init__(self, model: Any, config: RunConfig, device: Device) -> None:
+        self.model = model
+        self.config = config
+        self.device = device
+        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        self.optimizer = load(find("optimizer", OPTIMIZERS, config.optimizer))(self.parameters, config)
+        self.scheduler = get_scheduler(
+            config.lr_scheduler_type,
+            self.optimizer,
+            num_warmup_steps=round(config.warmup_ratio * config.steps),
+            num_training_steps=config.steps,
+        )
+        kind = device.torch_name.partition(":")[0]
+        self.scaler = torch.amp.GradScaler(kind, enabled=config.autocast == "float16")
+        self._device_kind = kind
+
+    def step(self, micro_batches: list[Batch]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Make one optimiser step; return the mean loss over trained tokens and the gradient's norm before clipping."""
+        trained = sum(batch.trained for batch in micro_batches)
+        total = torch.zeros((), device=self.device.torch_name)
+        for batch in micro_batches:
+            inputs = batch.on(self.device.torch_name)
+            with self._precision():
+                loss = self.model(**inputs, num_items_in_batch=trained, use_cache=False).loss
+            self.scaler.scale(loss).backward()
+            total += loss.detach().float()
+        self.scaler.unscale_(self.optimizer)
+        limit = self.config.max_grad_norm or float("inf")
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, limit)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.scheduler.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return total, norm
+
+    def _precision(self) -> AbstractContextManager[Any]:
+        if self.config.autocast == "none":
+            return nullcontext()
+        return torch.autocast(self._device_kind, dtype=getattr(torch, self.config.autocast))
+
+
+def train(trainer: Trainer, batches: Iterator[Batch], steps: Steps, count: int) -> None:
+    """Make `count` timed optimiser steps and note each in `steps`. The clock covers transfer, forward, backward, update."""
+    trainer.model.train()
+    device = trainer.device
+    for _ in range(count):
+        micro_batches = list(islice(batches, trainer.config.gradient_accumulation_steps))
+        steps.learning_rates.append(trainer.scheduler.get_last_lr()[0])
+        device.synchronize()
+        cpu, start = time.process_time(), time.perf_counter()
+        loss, norm = trainer.step(micro_batches)
+        device.synchronize()
+        steps.seconds.append(time.perf_counter() - start)
+        steps.cpu_seconds.append(time.process_time() - cpu)
+        steps.losses.append(loss)
+        steps.norms.append(norm)
+        steps.tokens_all.append(sum(batch.all for batch in micro_batches))
+        steps.tokens_real.append(sum(batch.real for batch in micro_batches))
+        steps.tokens_trained.append(sum(batch.trained for batch in micro_batches))

@@ -1,0 +1,28 @@
+"""How a model is made ready to train: one file a method, each with a `METHOD`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from bench.schema import RunConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """`quantization` gives transformers' quantization_config, or None for a plain base.
+
+    `prepare` takes the loaded model and returns it with exactly the weights trainable
+    that this method trains. `saves_adapter` says that what is kept after training is an
+    adapter and not the model.
+    """
+
+    quantization: Callable[[RunConfig], Any]
+    prepare: Callable[[Any, RunConfig], Any]
+    saves_adapter: bool
+
+
+def plain_base(config: RunConfig) -> None:  # noqa: ARG001 (the signature is Method.quantization's)
+    """Do not quantise."""
+    return

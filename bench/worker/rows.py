@@ -1,0 +1,51 @@
+"""Rows of a data set: from a folder laid out like the hub, else from the hub's cache on this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from bench.errors import NotFetchedError
+from bench.worker.tasks import DataSet
+
+FOLDER = "FTBENCH_DATA_DIR"
+READERS = {".jsonl": "json", ".json": "json", ".parquet": "parquet"}
+
+
+@cache
+def local_file(data_set: DataSet) -> Path | None:
+    """Return <folder>/<owner>/<name>/<config>/<split>.jsonl (or .parquet) where `FTBENCH_DATA_DIR` has it."""
+    folder = os.environ.get(FOLDER)
+    if not folder:
+        return None
+    stem = Path(folder, *data_set.name.split("/"), data_set.config, data_set.split)
+    return next((p for ending in READERS if (p := stem.with_suffix(ending)).is_file()), None)
+
+
+@cache
+def rows(data_set: DataSet) -> list[dict[str, Any]]:
+    """Return all rows of a split. Raises `NotFetchedError` if it is neither local nor in the hub's cache."""
+    import datasets
+
+    path = local_file(data_set)
+    if path:
+        loaded = datasets.load_dataset(READERS[path.suffix], data_files=str(path), split="train")
+        return list(loaded)
+    try:
+        return list(datasets.load_dataset(data_set.name, data_set.config, split=data_set.split))
+    except (OSError, ValueError) as error:
+        raise NotFetchedError(
+            f"{data_set.name} ({data_set.config}, {data_set.split}) is not on this machine; bring it with "
+            f"'ftbench fetch --task ...' or point --data-dir at a folder laid out like the hub. ({error})"
+        ) from error
+
+
+def origin(data_set: DataSet) -> str:
+    """Say where the rows come from: the hash of a local file, or the hub."""
+    path = local_file(data_set)
+    if path is None:
+        return "hub"
+    return f"local sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"

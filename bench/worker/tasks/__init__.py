@@ -1,0 +1,47 @@
+"""What is learned: one file a task, each with a `TASK`: examples, prompt, score."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A prompt and the answer that is to follow it."""
+
+    prompt: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class DataSet:
+    """A split of a data set as the hub names it; files of a local mirror are named alike."""
+
+    name: str
+    config: str
+    split: str
+
+
+class Task(Protocol):
+    """A task. Its `version` rises whenever prompts, splits or scoring change."""
+
+    version: int
+    chat: bool
+    """Whether prompts go through the tokenizer's chat template, where it has one."""
+    longest_answer: int
+    """Most tokens to generate."""
+    data_sets: tuple[DataSet, ...]
+    """What must be fetched before."""
+
+    def train(self, seed: int, limit: int) -> list[Example]:
+        """Return training examples in an order the seed decides; at most `limit`, or all if 0."""
+        ...
+
+    def test(self, limit: int) -> list[Example]:
+        """Return the first `limit` test examples, the same in every run, none of them in `train`."""
+        ...
+
+    def is_right(self, example: Example, generated: str) -> bool:
+        """Score what was generated after the prompt."""
+        ...
