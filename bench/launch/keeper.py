@@ -105,7 +105,6 @@ def _say(answers: int, message: dict[str, int]) -> None:
 
 def _become_worker(entry: str, job: dict[str, Any], keeper: int, *, forked: bool) -> None:
     """Turn this fresh child into the run's process. Never returns."""
-    code = 1
     try:
         _lead_group(os.getpid())
         _die_with(keeper)
@@ -116,9 +115,18 @@ def _become_worker(entry: str, job: dict[str, Any], keeper: int, *, forked: bool
         os.dup2(words, 1)
         os.dup2(words, 2)
         if not forked:
-            command = "import sys; from bench.launch.keeper import call; call(sys.argv[1], *sys.argv[2:])"
+            command = "import sys; from bench.launch.keeper import work; work(*sys.argv[1:])"
             os.execv(sys.executable, [sys.executable, "-P", "-c", command, entry, *job["arguments"]])
-        call(entry, *job["arguments"])
+        work(entry, *job["arguments"])
+    finally:
+        os._exit(1)
+
+
+def work(entry: str, *arguments: str) -> None:
+    """Call `entry` and end the process at once: tearing an interpreter with torch down takes longer than a small run."""
+    code = 1
+    try:
+        call(entry, *arguments)
         code = 0
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else 1

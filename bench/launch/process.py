@@ -102,9 +102,8 @@ class Launcher:
 
     def _run_in(self, folder: Path, config: RunConfig) -> RunRecord:
         (folder / "config.json").write_bytes(encode_config(config))
-        started, clock = _utc_now(), time.monotonic()
-        exit_code = self._execute(folder, config.timeout_s)
-        wall = time.monotonic() - clock
+        started = _utc_now()
+        exit_code, wall = self._execute(folder, config.timeout_s)
         record = _answer(folder, config, exit_code)
         if record.failure:
             record = replace(record, failure=replace(record.failure, last_words=_last_words(folder)))
@@ -116,8 +115,11 @@ class Launcher:
         environment = {**self._machine, **record.environment, "run.isolation": self._isolation}
         return replace(record, metrics=metrics, environment=environment)
 
-    def _execute(self, folder: Path, timeout_s: float) -> int | None:
-        """Return the run's exit code, negative for a signal, or None when it was stopped for its time."""
+    def _execute(self, folder: Path, timeout_s: float) -> tuple[int | None, float]:
+        """Return the exit code and how long the process lived, in seconds.
+
+        The exit code is negative for a signal, and None when the run was stopped for its time.
+        """
         keeper = self._started_keeper()
         assert keeper.stdin is not None
         job = {"words": str(folder / "words"), "arguments": [str(folder)]}
@@ -125,26 +127,18 @@ class Launcher:
             keeper.stdin.write(json.dumps(job).encode() + b"\n")
             keeper.stdin.flush()
         except BrokenPipeError:
-            return self._keeper_died()
-        deadline = None
-        pid = 0
-        while True:
-            message = self._next_message(keeper, deadline)
-            if message is None:
-                _stop_group(pid, keeper)
-                return self._drain(keeper)
-            if not message:
-                return self._keeper_died()
-            if "pid" in message:
-                pid = message["pid"]
-                deadline = time.monotonic() + timeout_s
-            else:
-                return message["status"]
-
-    def _drain(self, keeper: subprocess.Popen[bytes]) -> None:
-        """Read the end of a run that was stopped, so that the next answer belongs to the next run."""
-        if not self._next_message(keeper, None):
-            self._keeper_died()
+            return self._keeper_died(), 0.0
+        born = self._next_message(keeper, None)
+        if not born:
+            return self._keeper_died(), 0.0
+        clock = time.monotonic()
+        ended = self._next_message(keeper, clock + timeout_s)
+        if ended is None:
+            _stop_group(born["pid"], keeper)
+            if not self._next_message(keeper, None):  # read, so that the next answer belongs to the next run
+                self._keeper_died()
+            return None, time.monotonic() - clock
+        return ended["status"] if ended else self._keeper_died(), time.monotonic() - clock
 
     @staticmethod
     def _next_message(keeper: subprocess.Popen[bytes], deadline: float | None) -> dict[str, int] | None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import getpass
 import platform
 import re
+import sys
 from functools import cache
 from pathlib import Path
+
+import bench
 
 TOKEN = re.compile(r"hf_[A-Za-z0-9]{20,}|(?<=://)[^/\s@]+@")
 
@@ -15,8 +18,9 @@ NOBODY = {"root", "localhost"}  # names that identify nothing and occur in ordin
 
 @cache
 def _names() -> tuple[tuple[re.Pattern[str], str], ...]:
-    """The words to replace, longest first: home and working folders, host and user names."""
-    found = {str(Path.home()): "~", str(Path.cwd()): ".", platform.node(): "<host>"}
+    """The words to replace, longest first: folders of home, work and installation, host and user names."""
+    installed = {str(Path(bench.__file__).parent): "<ftbench>", sys.prefix: "<python>", sys.base_prefix: "<python>"}
+    found = {str(Path.home()): "~", str(Path.cwd()): ".", **installed, platform.node(): "<host>"}
     try:
         found[getpass.getuser()] = "<user>"
     except (KeyError, OSError):  # a uid without a name has none to give away

@@ -31,7 +31,7 @@ def settings(model: Any) -> dict[str, Scalar]:
     described: dict[str, Scalar] = {
         "base.class": type(_base_of(model)).__name__,
         "base.attention": str(getattr(model.config, "_attn_implementation", "unknown")),
-        "base.gradient_checkpointing": bool(getattr(model, "is_gradient_checkpointing", False)),
+        "base.gradient_checkpointing": any(getattr(m, "gradient_checkpointing", False) for m in model.modules()),
         **_dtypes(model),
         **_quantization(model),
     }
@@ -66,7 +66,7 @@ def _quantization(model: Any) -> dict[str, Scalar]:
     switches: set[bool] = set()
     for module in model.modules():
         state = getattr(getattr(module, "weight", None), "quant_state", None)
-        if state is None:
+        if state is None or hasattr(module, "base_layer"):  # an adapter shows the weight of the layer it wraps
             continue
         nested = "double quantised, " if state.nested else ""
         kinds[f"{state.quant_type}, {nested}{state.blocksize} to a block"] += 1
