@@ -1,8 +1,10 @@
 """Where fetched models wait: one folder a model, with a manifest that says what it is.
 
     $FTBENCH_CACHE (default ~/.cache/ftbench)/models/<name>/manifest.json
+                                             /tasks/<name>
 
 A manifest is written last, so a folder without one is an unfinished fetch and counts as absent.
+A task's data stay in the hub's own cache; the empty file here says that they were fetched.
 """
 
 from __future__ import annotations
@@ -62,3 +64,15 @@ def publish(found: Manifest) -> None:
     hidden = folder / ".manifest.part"
     hidden.write_bytes(msgspec.json.encode(found))
     hidden.replace(folder / "manifest.json")
+
+
+def has_task(name: str) -> bool:
+    """Tell whether the data of a task were fetched."""
+    return (root() / "tasks" / name).exists()
+
+
+def publish_task(name: str) -> None:
+    """Note that the data of a task are on this machine."""
+    mark = root() / "tasks" / name
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    mark.touch()

@@ -51,6 +51,13 @@ class BusyError(FtbenchError):
     """Another session is measuring into the same results folder."""
 
 
+class RunDidNotFinishError(FtbenchError):
+    """A run ended without a measurement; its record, already kept, says why."""
+
+    def __init__(self, case: str, status: str, why: str) -> None:
+        super().__init__(f"{case} ended as {status}: {why}")
+
+
 class UnsupportedError(FtbenchError):
     """This device or stack cannot do this work; a result of its own, in the refuser's words."""
 

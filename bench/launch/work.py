@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
-from bench.errors import UnknownNameError
+from bench.errors import BadValueError, UnknownNameError
 from bench.launch import machine
 from bench.schema.catalogue import DEVICES, TASKS, find
 from bench.schema.config import RunConfig, configure
@@ -47,11 +47,8 @@ class Work:
     task: str
     device: str
     scale: Scale
-
-    @property
-    def rounds(self) -> int:
-        """Repeats of a speed and memory run."""
-        return ROUNDS[self.scale]
+    rounds: int
+    """Repeats of a speed and memory run."""
 
     @property
     def seeds(self) -> int:
@@ -102,7 +99,9 @@ class Work:
         return 1e-3 if tiny else 2e-4
 
 
-def choose(*, model: str | None, task: str | None, device: str | None, scale: str) -> Work:
+def choose(
+    *, model: str | None, task: str | None, device: str | None, scale: str, rounds: int | None = None
+) -> Work:
     """Fill in what was not asked for: the device that is there, a model that fits it, a task for that model.
 
     Raises `UnknownNameError` or `BadValueError` for a name that does not exist or a device that is not there.
@@ -110,6 +109,8 @@ def choose(*, model: str | None, task: str | None, device: str | None, scale: st
     if scale not in SCALES:
         raise UnknownNameError("scale", scale, SCALES)
     chosen: Scale = SCALES[SCALES.index(scale)]
+    if rounds is not None and rounds < 1:
+        raise BadValueError(f"--rounds {rounds} is below 1.")
     card = machine.gpu()
     device = device or ("cuda" if card else "cpu")
     find("device", DEVICES, device)
@@ -120,4 +121,4 @@ def choose(*, model: str | None, task: str | None, device: str | None, scale: st
     if task is None:
         task = "gsm8k" if device == "cuda" and chosen != "smoke" else "addition"
     find("task", TASKS, task)
-    return Work(model, task, device, chosen)
+    return Work(model, task, device, chosen, rounds or ROUNDS[chosen])

@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 
+from bench import cache
 from bench.errors import FetchError, NotFetchedError
 from bench.schema.catalogue import TASKS, find, load
 from bench.worker.rows import FOLDER, local_file, rows
@@ -27,3 +28,5 @@ def fetch_task(name: str, data_dir: Path | None) -> None:
                 f"task {name!r} needs {data_set.name} ({data_set.config}, {data_set.split}), which the hub did not give; "
                 "fetch where the hub can be reached, or point --data-dir at a folder laid out like it."
             ) from trouble
+    if not data_dir:
+        cache.publish_task(name)

@@ -1,0 +1,164 @@
+"""One session of the suites: what was asked for, what is done, and what is said about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+from bench import cache, store
+from bench.analysis.values import value
+from bench.errors import BadValueError
+from bench.launch import dry, machine
+from bench.launch.fetch import fetch, missing_models
+from bench.launch.process import Isolation, Launcher, isolation_for
+from bench.launch.sweep import Repeat, Sweep, locked
+from bench.launch.work import Work, choose
+from bench.schema import RunConfig, RunRecord
+from bench.schema.models import MODELS
+
+DRY_DEVICE = "dry"
+
+
+class Options(Protocol):
+    """The command line's words, as pytest's options hold them."""
+
+    model: str | None
+    task: str | None
+    device: str | None
+    results: Path | None
+    scale: str
+    rounds: int | None
+    data_dir: Path | None
+    rerun: bool
+    retry: str
+    isolation: Isolation | None
+    dry_run: bool
+
+
+class Session:
+    """Holds the results folder while it runs, and everything the suites produce."""
+
+    def __init__(self, work: Work, options: Options) -> None:
+        self.work = work
+        self.runs: list[store.Stored] = []
+        self._options = options
+        self._root = options.results or Path("dry-results" if options.dry_run else "results")
+        self._repeat = Repeat.parse(rerun=options.rerun, retry=options.retry)
+        self._planned: list[tuple[str, RunConfig, int]] = []
+        self._kept = 0
+        self._sweep: Sweep | None = None
+        self._open = ExitStack()
+
+    @classmethod
+    def from_options(cls, options: Options) -> Self:
+        """Read the options. Raises the user's mistakes as `FtbenchError`."""
+        if options.data_dir and not options.data_dir.is_dir():
+            raise BadValueError(f"--data-dir {str(options.data_dir)!r} is no folder.")
+        model = options.model
+        if model is not None and model not in MODELS:
+            (model,) = fetch([model], [], None)
+        work = choose(
+            model=model, task=options.task, device=options.device, scale=options.scale, rounds=options.rounds
+        )
+        return cls(work, options)
+
+    def open(self) -> None:
+        """Hold the results folder, bring what is missing, and make ready to run.
+
+        Raises `BusyError`, `StoreError` or `FetchError`; nothing was run then.
+        """
+        if self._options.dry_run:
+            store.prepare_dry_root(self._root)
+        self._open.enter_context(locked(self._root))
+        if not self._options.dry_run:
+            self._bring_what_is_missing()
+        launcher = self._open.enter_context(self._launcher())
+        stack = machine.stack()
+        self._sweep = Sweep(self._root, launcher, self._device_slug(), stack, self._repeat)
+
+    def close(self) -> None:
+        """Stop what runs and let the results folder go."""
+        self._open.close()
+
+    def _bring_what_is_missing(self) -> None:
+        missing = missing_models([self.work.model])
+        local = self._options.data_dir
+        if missing or (not local and not cache.has_task(self.work.task)):
+            fetch(missing, [self.work.task], local)
+
+    def _device_slug(self) -> str:
+        return DRY_DEVICE if self._options.dry_run else machine.device_slug(self.work.device)
+
+    def _launcher(self) -> Launcher:
+        variables = {cache.VARIABLE: str(cache.root())}
+        if self._options.data_dir:
+            variables["FTBENCH_DATA_DIR"] = str(self._options.data_dir.resolve())
+        return Launcher(
+            device=self._device_slug(),
+            machine=machine.facts(),
+            isolation=self._options.isolation or isolation_for(self.work.device),
+            dry=self._options.dry_run,
+            variables=variables,
+        )
+
+    def result(self, config: RunConfig) -> tuple[store.Stored, bool]:
+        """Return the run of `config` and whether it was made now, or kept from a former session."""
+        assert self._sweep is not None, "open the session first"
+        stored, fresh = self._sweep.result(config)
+        self.runs.append(stored)
+        self._kept += not fresh
+        return stored, fresh
+
+    @staticmethod
+    def step_seconds(record: RunRecord) -> float:
+        """Return the median time of the timed steps, in seconds; 0 where a run has none."""
+        return value(record, "train.step_seconds") or 0.0
+
+    def planner(self, name: str) -> Callable[[RunConfig, int], list[RunRecord]]:
+        """Return a stand-in for `measure` that notes what would be measured, under the test's name."""
+
+        def plan(config: RunConfig, rounds: int) -> list[RunRecord]:
+            self._planned.append((name, config, rounds))
+            return [dry.record(config.but(seed=seed)) for seed in range(rounds)]
+
+        return plan
+
+    def plan_lines(self) -> Iterator[str]:
+        """Say what a session with these options would run."""
+        yield ""
+        for name, config, rounds in self._planned:
+            yield f"{name}: {rounds} x {config.case}, {config.steps} steps"
+        runs = sum(rounds for _, _, rounds in self._planned)
+        yield f"{len(self._planned)} cases, {runs} runs on {self._device_slug()}, records below {self._root}/"
+
+    def progress_line(self, name: str, number: int, rounds: int, record: RunRecord, *, fresh: bool) -> str:
+        """Say in a line how a run ended."""
+        said = [f"\n  {name} {number}/{rounds}: {record.status}"]
+        if record.failure:
+            said.append(f"in {record.failure.phase}: {record.failure.message}")
+        for metric, words in SPOKEN.items():
+            found = value(record, metric)
+            if found is not None:
+                said.append(words.format(found))
+        if not fresh:
+            said.append("(kept from before)")
+        return ", ".join(said)
+
+    def closing_lines(self) -> Iterator[str]:
+        """Say where the records are, and how to make kept ones again."""
+        if self._kept:
+            yield f"{self._kept} of {len(self.runs)} runs were finished before and kept; --rerun makes them again."
+        failed = sorted({run.record.status.value for run in self.runs if run.record.failure})
+        if failed:
+            yield f"Some runs ended as {', '.join(failed)}; --retry {','.join(failed)} makes those again."
+        yield f"Records are below {self._root}/; see them with: ftbench show, ftbench table, ftbench site."
+
+
+SPOKEN: dict[str, Any] = {
+    "train.step_seconds": "{:.3g} s a step",
+    "train.tokens_per_second": "{:.0f} tok/s",
+    "evaluate.accuracy_before": "accuracy {:.1%} before",
+    "evaluate.accuracy": "{:.1%} after",
+}
