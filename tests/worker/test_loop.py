@@ -1,0 +1,139 @@
+"""The loop's step is the textbook's: accumulation, clipping and schedule change nothing they should not."""
+
+from __future__ import annotations
+
+import copy
+from itertools import islice
+
+import pytest
+import torch
+
+from bench.errors import UnsupportedError
+from bench.schema.config import configure
+from bench.worker.batches import Encoder, batches, padded
+from bench.worker.loop import Steps, Trainer, train
+from bench.worker.tasks.addition import TASK
+
+
+def sequences(tokenizer, count=16):
+    encoder = Encoder(tokenizer, chat=False)
+    return [encoder.whole(example) for example in TASK.train(0, count)]
+
+
+def test_accumulation_gives_the_gradient_of_the_whole_batch(prepared, tiny_config, tokenizer, cpu):
+    """Four batches of four with unequal token counts step exactly as one batch of sixteen."""
+    examples = sequences(tokenizer)
+    settings = {"optimizer": "adamw", "max_grad_norm": 0.0, "warmup_ratio": 0.0, "steps": 2}
+    whole = prepared(tiny_config(batch_size=16, **settings))
+    parts = copy.deepcopy(whole)
+
+    loss, norm = Trainer(whole, tiny_config(batch_size=16, **settings), cpu).step([padded(examples, 0)])
+    quarter = [padded(examples[n : n + 4], 0) for n in range(0, 16, 4)]
+    parted = tiny_config(batch_size=4, gradient_accumulation_steps=4, **settings)
+    loss_of_parts, norm_of_parts = Trainer(parts, parted, cpu).step(quarter)
+
+    torch.testing.assert_close(loss_of_parts, loss, rtol=1e-5, atol=0)
+    torch.testing.assert_close(norm_of_parts, norm, rtol=1e-4, atol=0)
+
+
+def test_a_step_is_the_textbook_step(prepared, tiny_config, tokenizer, cpu):
+    """Loss, clipping and AdamW by hand, on the same weights, give the same loss and the same new weights."""
+    config = tiny_config(optimizer="adamw", learning_rate=1e-3, warmup_ratio=0.0, steps=1, max_grad_norm=0.1)
+    model = prepared(config)
+    by_hand = copy.deepcopy(model)
+    batch = padded(sequences(tokenizer, 4), 0)
+
+    loss, norm = Trainer(model, config, cpu).step([batch])
+
+    logits = by_hand(input_ids=batch.input_ids, attention_mask=batch.attention_mask).logits[:, :-1]
+    expected = torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch.labels[:, 1:].flatten(), ignore_index=-100)
+    expected.backward()
+    expected_norm = torch.sqrt(sum(p.grad.square().sum() for p in by_hand.parameters()))
+    optimizer = torch.optim.AdamW(by_hand.parameters(), lr=1e-3, weight_decay=0.0)
+    for parameter in by_hand.parameters():
+        parameter.grad *= 0.1 / (expected_norm + 1e-6)
+    optimizer.step()
+    torch.testing.assert_close(loss, expected.detach(), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(norm, expected_norm, rtol=1e-4, atol=0)
+    for ours, theirs in zip(model.parameters(), by_hand.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
+def test_every_step_is_noted(prepared, tiny_config, tokenizer, cpu):
+    """Each series has one value a step, and the learning rate rises and falls as the schedule says."""
+    config = tiny_config(steps=10, warmup_ratio=0.2, learning_rate=1e-3, batch_size=2)
+    feed = batches(sequences(tokenizer), config, 0)
+    steps = Steps()
+
+    train(Trainer(prepared(config), config, cpu), feed, steps, 10)
+
+    assert {name: len(values) for name, values in steps.series().items()} == dict.fromkeys(steps.series(), 10)
+    rates = steps.learning_rates
+    assert rates[:3] == pytest.approx([0.0, 5e-4, 1e-3])
+    assert rates[2:] == sorted(rates[2:], reverse=True)
+
+
+@pytest.mark.parametrize("method", ["full", "lora", "qlora"])
+def test_training_learns(prepared, tiny_config, tokenizer, cpu, method):
+    """Thirty steps on four examples bring the loss down by more than a tenth."""
+    config = tiny_config(method, steps=30, learning_rate=1e-2, batch_size=4)
+    feed = batches(sequences(tokenizer, 4), config, 0)
+    steps = Steps()
+
+    train(Trainer(prepared(config), config, cpu), feed, steps, 30)
+
+    losses = steps.series()["step.loss"]
+    assert losses[-1] < 0.9 * losses[0]
+
+
+def test_checkpointing_changes_no_gradient(prepared, tiny_config, tokenizer, cpu):
+    """Recomputing activations gives the same loss and gradient norm, for all weights and for adapters."""
+    batch = padded(sequences(tokenizer, 4), 0)
+    for method in ("full", "lora", "qlora"):
+        found = []
+        for checkpointing in (False, True):
+            torch.manual_seed(0)
+            options = {} if method == "full" else {"dropout": 0.0}
+            config = tiny_config(method, gradient_checkpointing=checkpointing, **options)
+            model = prepared(config).train()
+            found.append(Trainer(model, config, cpu).step([batch]))
+        torch.testing.assert_close(found[0], found[1], rtol=1e-5, atol=1e-7)
+
+
+def test_a_diverged_loss_is_kept_as_null(prepared, tiny_config, tokenizer, cpu, tmp_path):
+    """A loss that is not a number stays in the series as null, so that the record is valid JSON and tells."""
+    from bench.schema import Status
+    from bench.schema.codec import decode, encode
+    from bench.worker.logbook import Logbook
+
+    config = tiny_config(steps=3, learning_rate=1e30, max_grad_norm=0.0, warmup_ratio=0.0)
+    steps = Steps()
+    train(Trainer(prepared(config), config, cpu), batches(sequences(tokenizer), config, 0), steps, 3)
+    logbook = Logbook(config, tmp_path / "phase")
+    for name, values in steps.series().items():
+        logbook.keep_series(name, values)
+
+    kept = decode(encode(logbook.record(Status.OK)).encode())
+
+    assert kept.series["step.loss"][0] is not None
+    assert kept.series["step.loss"][2] is None
+
+
+def test_paged_optimisers_are_refused_where_nothing_pages(prepared, tiny_config, cpu):
+    """On a CPU bitsandbytes would fall back without paging; that must not pass for a paged run."""
+    config = tiny_config(optimizer="paged_adamw_8bit")
+
+    with pytest.raises(UnsupportedError, match="CUDA"):
+        Trainer(prepared(config), config, cpu)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "adamw_fused", "adamw_8bit"])
+def test_optimisers_move_the_weights(prepared, optimizer, tokenizer, cpu):
+    """Every optimiser of the catalogue that a CPU has makes a step."""
+    config = configure(model="tiny-llama", method="full", task="addition", optimizer=optimizer, warmup_ratio=0.0)
+    model = prepared(config)
+    before = [p.detach().clone() for p in model.parameters()]
+
+    Trainer(model, config, cpu).step([next(iter(islice(batches(sequences(tokenizer), config, 0), 1)))])
+
+    assert all((b != p).any() for b, p in zip(before, model.parameters(), strict=True))
