@@ -122,12 +122,16 @@ def _inference_to_full(matched: Matched) -> Callable[[Case], Cell]:
         top, bottom = case.values(metric), full.values(metric)
         if min(len(top), len(bottom)) >= 2:
             return _positive_ratio(top, bottom)
-        batches = [[s for run in side.ok for s in batch_speeds(run.record)] for side in (case, full)]
-        if not all(batches):
+        above, below = _batches(case), _batches(full)
+        if not above or not below:
             return _positive_ratio(top, bottom)
-        return stats.ratio(*batches, of="batches (of single runs: repeats may differ more)")
+        return stats.ratio(above, below, of="batches (of single runs: repeats may differ more)")
 
     return _against_full(matched, metric, speeds)
+
+
+def _batches(case: Case) -> list[float]:
+    return [speed for run in case.ok for speed in batch_speeds(run.record)]
 
 
 def _against_full(

@@ -24,8 +24,8 @@ def base_unit(unit: str) -> str:
 def shown(value: float, unit: str, low: float | None = None, high: float | None = None) -> str:
     """Write a value in a base unit (B, s, tok/s, tok, 1, or %, x, count), with its interval when it has one.
 
-    Digits follow the interval: its half-width is shown to two digits; without one the value
-    gets three.
+    Digits follow the interval: its half-width is shown to one digit, or two when the first
+    is a 1, as usual for uncertainties; without one the value gets three.
     """
     if not math.isfinite(value):
         return "not finite"
@@ -35,7 +35,8 @@ def shown(value: float, unit: str, low: float | None = None, high: float | None 
     joint = "" if name in ("%", "×") else " " if name else ""
     if low is None or high is None or low == high or not (math.isfinite(low) and math.isfinite(high)):
         return f"{_digits(value * factor, _decimals(value * factor))}{joint}{name}"
-    decimals = min(_decimals((high - low) / 2 * factor, 2), _decimals(value * factor, 4))
+    half = (high - low) / 2 * factor
+    decimals = min(_decimals(half, 2 if f"{half:e}".startswith("1") else 1), _decimals(value * factor, 4))
     middle, least, most = (_digits(x * factor, decimals) for x in (value, low, high))
     if least == most:
         return f"{middle}{joint}{name}"

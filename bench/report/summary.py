@@ -55,11 +55,11 @@ def summary(cases: Sequence[Case]) -> Table:
     """One row a case, newest software stack only; older stacks are counted in a note, never pooled."""
     kept = newest(cases)
     columns = (
-        Column("method", "method"), Column("model", "model"), Column("task", "task"), Column("work", "batch × length"),
+        Column("method", "method"), Column("kind", "kind"), Column("runs", "ok / failed"),
+        Column("model", "model"), Column("task", "task"), Column("work", "batch × length"),
         Column("device", "device", detail=True), Column("case", "case", detail=True),
         *(Column(name, label, METRICS[name].about) for name, label in SHOWN),
         *(Column(name, METRICS[name].label, METRICS[name].about, detail=True) for name in DETAILS),
-        Column("runs", "runs ok / failed"), Column("kind", "kind"),
     )  # fmt: skip
     notes = [
         "Peaks are while training. Tensors: what torch holds; process: all host memory resident, "
@@ -116,7 +116,11 @@ def _failure_row(case: Case, run: Stored) -> Mapping[str, Cell]:
     }
     if failure and failure.bytes_requested is not None:
         row["requested"] = Cell(
-            float(failure.bytes_requested), "B", kind=case.kind.value, runs=(run_path(run.record, run.run),)
+            float(failure.bytes_requested),
+            "B",
+            kind=case.kind.value,
+            metric="failure.bytes_requested",
+            runs=(run_path(run.record, run.run),),
         )
     return row
 

@@ -1,0 +1,69 @@
+// Draws each chart when it comes near the window. Without this script the pages keep their tables and text.
+"use strict";
+(function () {
+  var scheme = window.matchMedia("(prefers-color-scheme: dark)");
+  var drawn = [];
+
+  function colour(name) {
+    return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  }
+
+  function themed() {
+    var ink = colour("--ink"), soft = colour("--soft"), line = colour("--line");
+    var axis = { gridcolor: line, zerolinecolor: line, linecolor: line, tickfont: { color: soft }, title: { font: { color: soft } } };
+    return { ink: ink, axis: axis };
+  }
+
+  function mixed(axis, theme) {
+    var title = Object.assign({}, axis && axis.title, theme.axis.title);
+    return Object.assign({ automargin: true }, axis, theme.axis, { title: title });
+  }
+
+  function layoutOf(layout) {
+    var theme = themed();
+    return Object.assign({}, layout, {
+      paper_bgcolor: "rgba(0,0,0,0)",
+      plot_bgcolor: "rgba(0,0,0,0)",
+      font: { color: theme.ink, family: "system-ui, sans-serif", size: 13 },
+      margin: { l: 56, r: 56, t: 16, b: 48 },
+      legend: { orientation: "h", y: 1.14, x: 0 },
+      xaxis: mixed(layout.xaxis, theme),
+      yaxis: mixed(layout.yaxis, theme),
+      hoverlabel: { font: { family: "system-ui, sans-serif" } }
+    });
+  }
+
+  function draw(figure) {
+    var plot = figure.querySelector(".plot");
+    var spec = JSON.parse(figure.querySelector("script").textContent);
+    plot.textContent = "";
+    spec.data.forEach(function (trace) {
+      if (trace.error_y) { trace.error_y.color = trace.type === "bar" ? colour("--soft") : trace.marker.color; }
+    });
+    window.Plotly.newPlot(plot, spec.data, layoutOf(spec.layout), { displayModeBar: false, responsive: true });
+    figure.classList.add("drawn");
+  }
+
+  function start() {
+    var figures = Array.prototype.slice.call(document.querySelectorAll("figure.chart"));
+    if (!window.Plotly || !figures.length) { return; }
+    document.documentElement.classList.add("charts-on");
+    var observer = new IntersectionObserver(function (entries) {
+      entries.forEach(function (entry) {
+        if (!entry.isIntersecting) { return; }
+        observer.unobserve(entry.target);
+        drawn.push(entry.target);
+        draw(entry.target);
+      });
+    }, { rootMargin: "200px" });
+    figures.forEach(function (figure) { observer.observe(figure); });
+    scheme.addEventListener("change", function () { drawn.forEach(draw); });
+    window.addEventListener("beforeprint", function () {
+      figures.forEach(function (figure) {
+        if (drawn.indexOf(figure) < 0) { drawn.push(figure); draw(figure); }
+      });
+    });
+  }
+
+  start();
+}());
