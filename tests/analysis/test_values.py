@@ -1,0 +1,93 @@
+"""Values are read off records as METRICS defines them, and absence always has a reason."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from bench.analysis.values import DERIVED, NOT_ASKED, batch_speeds, reason, value
+from bench.errors import UnknownNameError
+from bench.schema import Failure, RunRecord, Status
+from bench.schema.metrics import METRICS
+from tests.records import failed, fixed_shape, learning, record
+
+
+def hand_made(**series: tuple[float | None, ...]) -> RunRecord:
+    made = record(fixed_shape("full", steps=4, untimed_steps=2))
+    return replace(made, metrics={}, items={}, series={name.replace("__", "."): v for name, v in series.items()})
+
+
+def test_step_seconds_is_the_median_of_timed_steps() -> None:
+    """Untimed first steps, however slow, do not enter the seconds of a step."""
+    made = hand_made(step__seconds=(90.0, 50.0, 2.0, 4.0))
+    assert value(made, "train.step_seconds") == 3.0
+
+
+def test_training_speed_is_tokens_over_seconds_of_timed_steps() -> None:
+    """Tokens a second is the sum of real tokens over the sum of seconds, both over timed steps."""
+    made = hand_made(
+        step__seconds=(90.0, 50.0, 2.0, 4.0), step__tokens_real=(1, 1, 100, 500), step__tokens_all=(512,) * 4
+    )
+    assert value(made, "train.tokens_per_second") == 100.0
+
+
+def test_losses_skip_what_was_not_finite() -> None:
+    """The last loss is the mean of the last tenth without nulls; a first loss that is null is absent."""
+    made = hand_made(step__loss=(None, *(3.0,) * 17, 1.0, None))
+    assert value(made, "train.loss_last") == 1.0
+    assert value(made, "train.loss_first") is None
+    assert reason(made, "train.loss_first") == "the loss was not a finite number"
+
+
+def test_last_loss_of_few_steps_is_the_last_one() -> None:
+    """With fewer than ten steps the last tenth is one step."""
+    assert value(hand_made(step__loss=(3.0, 2.0, 1.5)), "train.loss_last") == 1.5
+
+
+def test_accuracies_count_right_items() -> None:
+    """Accuracy is the share of ones before and after training."""
+    made = replace(hand_made(), items={"before": "1000", "after": "1110"})
+    assert (value(made, "evaluate.accuracy_before"), value(made, "evaluate.accuracy")) == (0.25, 0.75)
+
+
+def test_generation_speed_uses_the_pass_after_training() -> None:
+    """Generated tokens a second leaves the pass before training out."""
+    made = hand_made(
+        evaluate__batch_seconds=(1.0, 3.0), evaluate__batch_tokens=(20, 60), evaluate__before__batch_seconds=(9.0,)
+    )
+    assert value(made, "evaluate.tokens_per_second") == 20.0
+    assert batch_speeds(made) == [20.0, 20.0]
+
+
+def test_a_written_metric_wins_over_the_series() -> None:
+    """What the run wrote down is taken as it is."""
+    made = replace(hand_made(step__seconds=(1.0,) * 4), metrics={"train.step_seconds": 7})
+    assert value(made, "train.step_seconds") == 7.0
+
+
+@pytest.mark.parametrize("name", sorted(METRICS))
+def test_an_empty_record_has_no_values_but_reasons(name: str) -> None:
+    """A record that holds nothing yields None, never 0, for every metric, with a reason."""
+    empty = replace(hand_made(), absent={}, metrics={})
+    assert value(empty, name) is None
+    assert reason(empty, name) == NOT_ASKED
+
+
+def test_reasons_come_from_the_run_then_from_its_failure() -> None:
+    """The run's own reason comes first, then its failure's phase and message."""
+    made = record(fixed_shape("lora"))
+    assert "CUDA only" in reason(made, "train.peak_reserved")
+    assert reason(failed(fixed_shape("full")), "train.step_seconds").startswith("oom in train: not enough memory")
+    crashed = replace(made, status=Status.CRASHED, failure=Failure(phase="load", message="gone"), absent={})
+    assert reason(crashed, "evaluate.accuracy") == "crashed in load: gone"
+
+
+def test_unknown_metrics_are_refused_with_the_nearest_name() -> None:
+    """A misspelt metric is an error that names the right one."""
+    with pytest.raises(UnknownNameError, match="train.step_seconds"):
+        value(record(learning("full")), "train.step_second")
+
+
+def test_every_metric_that_names_a_raw_series_is_derived() -> None:
+    """METRICS and the formulas agree on what is computed when read."""
+    assert {name for name, metric in METRICS.items() if metric.raw} == set(DERIVED)

@@ -1,0 +1,40 @@
+"""Fixtures for the tests of reading and showing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.records import filled
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def example_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A results folder with Full, LoRA and QLoRA, three seeds each, and a failed run; for reading only."""
+    return filled(tmp_path_factory.mktemp("example") / "results")
+
+
+@pytest.fixture(scope="session")
+def ftbench() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run `ftbench` with arguments in a process of its own and return what it said."""
+
+    def run(*arguments: str | Path, **options: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "bench", *map(str, arguments)]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        settings: dict[str, object] = {
+            "capture_output": True,
+            "text": True,
+            "timeout": 120,
+            "env": environment,
+            **options,
+        }
+        return subprocess.run(command, check=False, **settings)  # type: ignore[call-overload,no-any-return]
+
+    return run
