@@ -54,6 +54,12 @@ def batch_speeds(record: RunRecord) -> list[float]:
     return [t / s for s, t in zip(seconds, tokens, strict=True) if s > 0 and t > 0]
 
 
+def _trainable_share(record: RunRecord) -> float | None:
+    total = record.metrics.get("parameters.total")
+    trainable = record.metrics.get("parameters.trainable")
+    return trainable / total if total and trainable is not None else None
+
+
 def _step_seconds(record: RunRecord) -> float | None:
     timed = [s for s in record.series.get("step.seconds", ())[record.config.untimed_steps :] if s is not None]
     return float(median(timed)) if timed else None
@@ -98,6 +104,7 @@ def _rate(seconds: Sequence[Number], tokens: Sequence[Number]) -> float | None:
 
 
 DERIVED: Mapping[str, Callable[[RunRecord], float | None]] = MappingProxyType({
+    "parameters.trainable_share": _trainable_share,
     "train.step_seconds": _step_seconds,
     "train.tokens_per_second": _training_speed,
     "train.loss_first": _loss_first,
