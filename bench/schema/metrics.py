@@ -1,7 +1,7 @@
 """Every number a record may hold or that is read off one: unit, direction, noise, meaning.
 
 Base units only: bytes, seconds, tokens a second, 1. GiB and percent are for display.
-`raw` names the series a derived metric is computed from when read; see
+`raw` names the raw numbers a derived metric is computed from when read; see
 `bench.analysis.values`.
 """
 
@@ -51,7 +51,7 @@ METRICS: Mapping[str, Metric] = MappingProxyType({
                                "Weights of the model and its adapters; a 4-bit weight counts as one."),
     "parameters.trainable": Metric("1", "neither", "exact", "trainable parameters", "Weights that get a gradient."),
     "parameters.trainable_share": Metric("1", "neither", "exact", "trainable share",
-                                         "parameters.trainable over parameters.total."),
+                                         "parameters.trainable over parameters.total.", raw="parameters.trainable"),
     "start.import_seconds": Metric("s", "lower", "noisy", "import seconds",
                                    "From the process's start to the first line of the run: interpreter and imports; "
                                    "near zero when forked from a process that has imported them already."),
