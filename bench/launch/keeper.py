@@ -7,7 +7,7 @@ own memory peaks and no thread pool to inherit. Where that is not safe it starts
 interpreter for each run instead; everything else is the same.
 
 When its input ends, because the launcher closed it or died, it kills what is running and goes.
-Run as `python -m bench.launch.keeper ENTRY [PRELOAD]`, where both are "module:function".
+Run as `python -m bench.launch.keeper ENTRY fork|spawn [PRELOAD]`, ENTRY and PRELOAD being "module:function".
 """
 
 from __future__ import annotations
@@ -33,12 +33,13 @@ def call(target: str, *arguments: Any) -> Any:
     return getattr(import_module(module), function)(*arguments)
 
 
-def main(entry: str, preload: str | None = None) -> None:
+def main(entry: str, isolation: str, preload: str | None = None) -> None:
     """Serve jobs until standard input ends. `preload`, if given, runs once before the first job."""
     answers = os.dup(1)
     os.dup2(2, 1)  # what libraries print must not mix with the answers
     if preload:
-        call(preload)
+        with contextlib.suppress(Exception):  # a run that needs what is broken fails by itself, and can say so
+            call(preload)
         gc.freeze()
     woken, waker = os.pipe()
     for end in (woken, waker):
@@ -51,11 +52,10 @@ def main(entry: str, preload: str | None = None) -> None:
         child = os.fork()
         if child == 0:
             os.close(answers)
-            _become_worker(entry, job, keeper, forked=bool(preload))
+            _become_worker(entry, job, keeper, forked=isolation == "fork")
         _lead_group(child)
         _say(answers, {"pid": child})
         status = _wait(child, woken)
-        _kill_group(child)  # whatever the run left behind
         if status is None:
             return
         _say(answers, {"status": status})
@@ -78,6 +78,7 @@ def _wait(child: int, woken: int) -> int | None:
     while True:
         pid, status = os.waitpid(child, os.WNOHANG)
         if pid:
+            _kill_group(child)  # whatever the run left behind
             return None if launcher_gone else os.waitstatus_to_exitcode(status)
         ready, _, _ = select.select([woken] if launcher_gone else [0, woken], [], [])
         with contextlib.suppress(BlockingIOError):
@@ -116,14 +117,14 @@ def _become_worker(entry: str, job: dict[str, Any], keeper: int, *, forked: bool
         os.dup2(words, 2)
         if not forked:
             command = "import sys; from bench.launch.keeper import work; work(*sys.argv[1:])"
-            os.execv(sys.executable, [sys.executable, "-P", "-c", command, entry, *job["arguments"]])
+            os.execv(sys.executable, [sys.executable, "-P", "-c", command, entry, *job["arguments"]])  # noqa: S606
         work(entry, *job["arguments"])
     finally:
         os._exit(1)
 
 
 def work(entry: str, *arguments: str) -> None:
-    """Call `entry` and end the process at once: tearing an interpreter with torch down takes longer than a small run."""
+    """Call `entry` and end the process at once: tearing torch down takes longer than a small run."""
     code = 1
     try:
         call(entry, *arguments)
@@ -140,7 +141,7 @@ def work(entry: str, *arguments: str) -> None:
 
 
 def _die_with(keeper: int) -> None:
-    """Ask Linux to kill this process when the keeper dies, even by SIGKILL."""
+    """Ask Linux to kill this process when the keeper dies, even by SIGKILL. Elsewhere the launcher does it."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != keeper:

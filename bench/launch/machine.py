@@ -8,7 +8,6 @@ import os
 import platform
 import re
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from functools import cache
 from importlib import metadata
@@ -17,6 +16,7 @@ from typing import Any, NamedTuple
 
 import bench
 from bench.errors import BadValueError
+from bench.launch.scrub import scrub
 from bench.schema.catalogue import Scalar
 
 PACKAGES = (
@@ -24,7 +24,8 @@ PACKAGES = (
     "tokenizers", "numpy", "gguf", "pytest", "pytest-benchmark",
 )  # fmt: skip
 STACK = ("torch", "transformers", "peft", "bitsandbytes")
-"""Packages whose version makes a result another result."""
+STACK_FACTS = frozenset(f"package.{name}" for name in STACK)
+"""Facts about packages whose version makes a result another result."""
 
 VARIABLES = (
     "CUDA_VISIBLE_DEVICES", "CUBLAS_WORKSPACE_CONFIG", "KMP_AFFINITY", "MKL_NUM_THREADS", "OMP_NUM_THREADS",
@@ -43,7 +44,7 @@ class Gpu(NamedTuple):
 
 @cache
 def gpu() -> Gpu | None:
-    """Return the first NVIDIA GPU as NVML sees it, or None where there is none or no binding."""
+    """Return the first GPU that CUDA programs see, or None where there is none or no binding."""
     try:
         import pynvml
 
@@ -51,7 +52,9 @@ def gpu() -> Gpu | None:
     except Exception:  # ImportError or NVMLError, which exists only once pynvml is imported
         return None
     try:
-        handle = pynvml.nvmlDeviceGetHandleByIndex(0)
+        handle = _first_visible(pynvml)
+        if handle is None:
+            return None
         unit = hashlib.sha256(_text(pynvml.nvmlDeviceGetUUID(handle)).encode()).hexdigest()[:8]
         memory = int(pynvml.nvmlDeviceGetMemoryInfo(handle).total)
         return Gpu(_text(pynvml.nvmlDeviceGetName(handle)), memory, unit, _text(pynvml.nvmlSystemGetDriverVersion()))
@@ -59,6 +62,19 @@ def gpu() -> Gpu | None:
         return None
     finally:
         pynvml.nvmlShutdown()
+
+
+def _first_visible(pynvml: Any) -> Any:
+    """Find the GPU that CUDA calls 0: the first in `CUDA_VISIBLE_DEVICES`, which may be a number or a UUID.
+
+    NVML counts in the order of the bus; CUDA does the same when all GPUs are of one kind.
+    """
+    first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0].strip()
+    if first.isdigit():
+        return pynvml.nvmlDeviceGetHandleByIndex(int(first))
+    if first.startswith(("GPU-", "MIG-")):
+        return pynvml.nvmlDeviceGetHandleByUUID(first)
+    return None  # empty or -1: every GPU is hidden
 
 
 def _text(value: Any) -> str:
@@ -105,7 +121,7 @@ def _facts() -> Iterator[tuple[str, Scalar]]:
         yield f"package.{package}", version
     for variable in VARIABLES:
         if variable in os.environ:
-            yield f"variable.{variable}", os.environ[variable]
+            yield f"variable.{variable}", scrub(os.environ[variable])
     yield "ftbench.version", bench.__version__
     yield "ftbench.code", _code_hash()
     yield from _commit()
@@ -162,7 +178,7 @@ def _commit() -> Iterator[tuple[str, Scalar]]:
             return done.stdout.strip()
         return None
 
-    if not sys.prefix or git("ls-files", "--error-unmatch", "__init__.py") is None:
+    if git("ls-files", "--error-unmatch", "__init__.py") is None:
         return
     if commit := git("rev-parse", "HEAD"):
         yield "ftbench.commit", commit

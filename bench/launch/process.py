@@ -15,34 +15,22 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
 from msgspec.structs import replace
 
-from bench.errors import RecordFormatError
-from bench.launch.scrub import scrub
-from bench.schema import Failure, Kind, RunConfig, RunRecord, Status
-from bench.schema.codec import decode, encode_config
+from bench.errors import StoreError
+from bench.launch.aftermath import answer, last_words, utc_now
+from bench.launch.scrub import scrubbed
+from bench.launch.workers import QUIET, REAL, SECRET, Isolation, Worker
+from bench.schema import RunConfig, RunRecord, Status
 from bench.schema.catalogue import Scalar
+from bench.schema.codec import encode_config
 
-WORKER = "bench.worker.main:main"
-PRELOAD = "bench.worker.preload:preload"
-DRY_WORKER = "bench.launch.dry:main"
-
+STARTING_S = 900.0  # for the imports before the first run; a cold disk may need minutes
 GRACE_S = 5.0  # between SIGTERM and SIGKILL
-KEPT_LINES = 20
-LARGEST_WORDS = 64_000  # bytes of a dying run's output that are looked at
-
-Isolation = Literal["fork", "spawn"]
-
-
-def isolation_for(device: str) -> Isolation:
-    """Fork runs from a process with the imports done where that is safe: CPU runs on Linux.
-
-    Importing what a CUDA run needs may touch the driver, and a forked child of such a
-    process cannot use the GPU; those runs start a fresh interpreter.
-    """
-    return "fork" if sys.platform == "linux" and device == "cpu" else "spawn"
+DYING_S = 60.0  # after SIGKILL; who needs longer hangs in a driver and cannot be ended by anybody
+LONGEST_S = 30 * 86400.0  # what the operating system can be asked to wait is not endless
 
 
 class Launcher:
@@ -50,6 +38,9 @@ class Launcher:
 
     `variables` are added to the runs' environment. `device` is the slug, and `machine`
     the facts, that every record of this machine carries.
+
+    A run's whole process group dies with it. Not covered: a process that left the group
+    (`setsid`), and grandchildren when launcher and keeper are both killed with SIGKILL at once.
     """
 
     def __init__(
@@ -58,14 +49,15 @@ class Launcher:
         device: str,
         machine: Mapping[str, Scalar],
         isolation: Isolation = "spawn",
-        dry: bool = False,
+        worker: Worker = REAL,
         variables: Mapping[str, str] | None = None,
     ) -> None:
         self._device = device
         self._machine = dict(machine)
         self._isolation = isolation
-        self._dry = dry
-        self._variables = {**os.environ, **QUIET, **(variables or {})}
+        self._worker = worker
+        kept = {name: value for name, value in os.environ.items() if name not in SECRET}
+        self._variables = {**kept, **QUIET, **(variables or {})}
         self._keeper: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -83,15 +75,20 @@ class Launcher:
         keeper, self._keeper = self._keeper, None
         if keeper and keeper.stdin and keeper.stdout:
             keeper.stdin.close()
-            keeper.wait()
+            try:
+                keeper.wait(GRACE_S)
+            except subprocess.TimeoutExpired:  # it is still importing, and holds no run
+                keeper.kill()
+                keeper.wait()
             keeper.stdout.close()
 
     def run(self, config: RunConfig) -> RunRecord:
         """Run `config` and return its record, whatever happens to the process.
 
         Blocks. A `KeyboardInterrupt` kills the run and is passed on; nothing is recorded then.
+        Raises `StoreError` where the temporary folder cannot be written; nothing was run then.
         """
-        folder = Path(tempfile.mkdtemp(prefix="ftbench-run-"))
+        folder = _prepared_folder(config)
         try:
             return self._run_in(folder, config)
         except BaseException:
@@ -101,19 +98,18 @@ class Launcher:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _run_in(self, folder: Path, config: RunConfig) -> RunRecord:
-        (folder / "config.json").write_bytes(encode_config(config))
-        started = _utc_now()
+        started = utc_now()
         exit_code, wall = self._execute(folder, config.timeout_s)
-        record = _answer(folder, config, exit_code)
+        record = answer(folder, config, exit_code)
         if record.failure:
-            record = replace(record, failure=replace(record.failure, last_words=_last_words(folder)))
-        kind = Kind.DRY if self._dry else record.kind
-        record = _scrubbed(replace(record, started=started, device=self._device, kind=kind))
+            record = replace(record, failure=replace(record.failure, last_words=last_words(folder)))
+        record = scrubbed(record)
         metrics = dict(record.metrics)
         if record.status is Status.OK:
             metrics["harness.seconds"] = max(0.0, wall - sum(v for k, v in metrics.items() if _is_accounted(k)))
         environment = {**self._machine, **record.environment, "run.isolation": self._isolation}
-        return replace(record, metrics=metrics, environment=environment)
+        origin = {"started": started, "device": self._device, "kind": self._worker.kind}
+        return replace(record, **origin, metrics=metrics, environment=environment)
 
     def _execute(self, folder: Path, timeout_s: float) -> tuple[int | None, float]:
         """Return the exit code and how long the process lived, in seconds.
@@ -123,42 +119,30 @@ class Launcher:
         keeper = self._started_keeper()
         assert keeper.stdin is not None
         job = {"words": str(folder / "words"), "arguments": [str(folder)]}
-        try:
+        with contextlib.suppress(BrokenPipeError):  # then it says nothing either
             keeper.stdin.write(json.dumps(job).encode() + b"\n")
-            keeper.stdin.flush()
-        except BrokenPipeError:
-            return self._keeper_died(), 0.0
-        born = self._next_message(keeper, None)
+        born = _next_message(keeper, STARTING_S)
         if not born:
-            return self._keeper_died(), 0.0
+            exit_code = self._keeper_died(None)
+            return (None if born is None else exit_code), 0.0
         clock = time.monotonic()
-        ended = self._next_message(keeper, clock + timeout_s)
+        ended = _next_message(keeper, min(timeout_s, LONGEST_S))
         if ended is None:
-            _stop_group(born["pid"], keeper)
-            if not self._next_message(keeper, None):  # read, so that the next answer belongs to the next run
-                self._keeper_died()
+            if not _stopped(born["pid"], keeper):
+                self._keeper_died(born["pid"])
             return None, time.monotonic() - clock
-        return ended["status"] if ended else self._keeper_died(), time.monotonic() - clock
-
-    @staticmethod
-    def _next_message(keeper: subprocess.Popen[bytes], deadline: float | None) -> dict[str, int] | None:
-        """Block for the keeper's next answer: None when the deadline passes, empty when the keeper is gone."""
-        assert keeper.stdout is not None
-        left = None if deadline is None else max(0.0, deadline - time.monotonic())
-        ready, _, _ = select.select([keeper.stdout], [], [], left)
-        if not ready:
-            return None
-        line = keeper.stdout.readline()
-        message: dict[str, int] = json.loads(line) if line.endswith(b"\n") else {}
-        return message
+        exit_code = ended["status"] if ended else self._keeper_died(born["pid"])
+        return exit_code, time.monotonic() - clock
 
     def _started_keeper(self) -> subprocess.Popen[bytes]:
+        """Return the keeper, a new one if there is none or if it died since the last run."""
+        if self._keeper and self._keeper.poll() is not None:
+            self._keeper_died(None)
         if self._keeper is None:
-            entry = DRY_WORKER if self._dry else WORKER
-            preload = PRELOAD if self._isolation == "fork" and not self._dry else None
-            command = [sys.executable, "-P", "-m", "bench.launch.keeper", entry]
+            preload = self._worker.preload if self._isolation == "fork" else None
+            mode = [self._isolation, preload] if preload else [self._isolation]
             self._keeper = subprocess.Popen(
-                [*command, preload] if preload else command,
+                [sys.executable, "-P", "-m", "bench.launch.keeper", self._worker.entry, *mode],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -168,87 +152,61 @@ class Launcher:
             )
         return self._keeper
 
-    def _keeper_died(self) -> int:
-        """Forget a keeper that died, so that the next run starts another; its run died with it."""
+    def _keeper_died(self, run: int | None) -> int:
+        """Forget a keeper that died or hangs, so that the next run starts another. What it ran dies too.
+
+        Return its exit code, which is what its run died of.
+        """
         keeper, self._keeper = self._keeper, None
-        if keeper is None:
-            return 1
+        assert keeper is not None
         keeper.kill()
-        return keeper.wait()
+        if run is not None:
+            _signal_group(run, signal.SIGKILL)
+        for pipe in (keeper.stdin, keeper.stdout):
+            if pipe:
+                pipe.close()
+        return keeper.wait() or 1
 
 
-# What runs never do: talk to the hub, send telemetry, draw progress bars, warn about forks.
-QUIET: Mapping[str, str] = {
-    "HF_HUB_OFFLINE": "1",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-    "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
-    "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
-    "TOKENIZERS_PARALLELISM": "false",
-    "PYTHONUNBUFFERED": "1",
-}
+def _prepared_folder(config: RunConfig) -> Path:
+    """Make a run's temporary folder with its config in it."""
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="ftbench-run-"))
+    except OSError as error:
+        raise StoreError(f"cannot make a temporary folder: {error.strerror}; free space or set TMPDIR.") from error
+    try:
+        (folder / "config.json").write_bytes(encode_config(config))
+    except OSError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise StoreError(f"cannot write below {folder.parent}: {error.strerror}; free space or set TMPDIR.") from error
+    return folder
+
+
+def _next_message(keeper: subprocess.Popen[bytes], patience_s: float) -> dict[str, int] | None:
+    """Block for the keeper's next answer: None when patience ends, empty when the keeper is gone."""
+    assert keeper.stdout is not None
+    ready, _, _ = select.select([keeper.stdout], [], [], patience_s)
+    if not ready:
+        return None
+    line = keeper.stdout.readline()
+    message: dict[str, int] = json.loads(line) if line.endswith(b"\n") else {}
+    return message
+
+
+def _stopped(run: int, keeper: subprocess.Popen[bytes]) -> bool:
+    """End a run with SIGTERM, after a grace period with SIGKILL; tell whether the keeper saw it end."""
+    _signal_group(run, signal.SIGTERM)
+    ended = _next_message(keeper, GRACE_S)
+    if ended is None:
+        _signal_group(run, signal.SIGKILL)
+        ended = _next_message(keeper, DYING_S)
+    return bool(ended)
+
+
+def _signal_group(run: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(run, number)
 
 
 def _is_accounted(metric: str) -> bool:
     return metric.endswith(".seconds") or metric == "start.import_seconds"
-
-
-def _utc_now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-
-
-def _stop_group(pid: int, keeper: subprocess.Popen[bytes]) -> None:
-    """SIGTERM, a grace period that ends early when the run does, SIGKILL."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(pid, signal.SIGTERM)
-        select.select([keeper.stdout], [], [], GRACE_S)
-        os.killpg(pid, signal.SIGKILL)
-
-
-def _answer(folder: Path, config: RunConfig, exit_code: int | None) -> RunRecord:
-    """Return the record a run wrote, or one that says how it died."""
-    path = folder / "record.json"
-    if exit_code == 0 and path.exists():
-        try:
-            return decode(path.read_bytes())
-        except RecordFormatError as error:
-            return _dead(folder, config, Status.CRASHED, f"the run left a damaged record: {error}")
-    if exit_code is None:
-        advice = f"stopped after {config.timeout_s:g} s; raise timeout_s or do less."
-        return _dead(folder, config, Status.TIMEOUT, advice)
-    if exit_code < 0:
-        name = signal.Signals(-exit_code).name
-        hint = " The kernel does this when memory runs out." if name == "SIGKILL" else ""
-        return _dead(folder, config, Status.CRASHED, f"killed by {name}.{hint}", name)
-    return _dead(folder, config, Status.CRASHED, f"exit code {exit_code} and no record.")
-
-
-def _dead(folder: Path, config: RunConfig, status: Status, message: str, signal_name: str | None = None) -> RunRecord:
-    phase = "start"
-    with contextlib.suppress(OSError):
-        phase = (folder / "phase").read_text().strip() or phase
-    failure = Failure(phase=phase, message=message, signal=signal_name)
-    return RunRecord(
-        config=config, kind=Kind.MEASURED, status=status, device="unknown", started=_utc_now(), failure=failure
-    )
-
-
-def _last_words(folder: Path) -> tuple[str, ...]:
-    with contextlib.suppress(OSError), (folder / "words").open("rb") as file:
-        file.seek(0, os.SEEK_END)
-        file.seek(max(0, file.tell() - LARGEST_WORDS))
-        lines = file.read().decode(errors="replace").splitlines()
-        return tuple(line[:500] for line in lines if line.strip())[-KEPT_LINES:]
-    return ()
-
-
-def _scrubbed(record: RunRecord) -> RunRecord:
-    """Take persons and machines out of every free text a run can write."""
-    failure = record.failure and replace(
-        record.failure,
-        message=scrub(record.failure.message),
-        last_words=tuple(map(scrub, record.failure.last_words)),
-    )
-    absent = {name: scrub(reason) for name, reason in record.absent.items()}
-    resolved = {name: scrub(v) if isinstance(v, str) else v for name, v in record.resolved.items()}
-    return replace(record, failure=failure, absent=absent, resolved=resolved)

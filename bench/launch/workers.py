@@ -1,0 +1,48 @@
+"""Who can do a run, how its process starts, and the environment it finds."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+from bench.schema import Kind
+
+Isolation = Literal["fork", "spawn"]
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """Who does a run: the "module:function" that gets the run's folder, and what to call once before it is forked."""
+
+    entry: str
+    preload: str | None = None
+    kind: Kind = Kind.MEASURED
+
+
+REAL = Worker("bench.worker.main:main", "bench.worker.preload:preload")
+DRY = Worker("bench.launch.dry:main", kind=Kind.DRY)
+
+# What runs never do: talk to the hub, send telemetry, draw progress bars, warn about forks, hash by chance.
+QUIET: Mapping[str, str] = MappingProxyType({
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+    "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "PYTHONHASHSEED": "0",
+    "PYTHONUNBUFFERED": "1",
+})  # fmt: skip
+SECRET = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")  # runs are offline and need neither
+
+
+def isolation_for(device: str) -> Isolation:
+    """Fork runs from a process with the imports done where that is safe: CPU runs on Linux.
+
+    Importing what a CUDA run needs may touch the driver, and a forked child of such a
+    process cannot use the GPU; those runs start a fresh interpreter.
+    """
+    return "fork" if sys.platform == "linux" and device == "cpu" else "spawn"
