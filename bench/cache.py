@@ -50,8 +50,10 @@ def manifest(name: str) -> Manifest:
         found = msgspec.json.decode(path.read_bytes(), type=Manifest)
     except FileNotFoundError:
         raise NotFetchedError(f"model {name!r} is not on this machine; bring it with: ftbench fetch {name}") from None
+    except OSError as error:
+        raise NotFetchedError(f"{path} cannot be read ({error.strerror}); set {VARIABLE} to another folder.") from None
     except msgspec.DecodeError as error:
-        raise NotFetchedError(f"{path} is damaged ({error}); remove it and run: ftbench fetch {name}") from None
+        raise NotFetchedError(f"{path} is damaged ({error}); run: ftbench fetch {name}") from None
     if not (Path(found.folder) / "config.json").is_file():
         raise NotFetchedError(f"model {name!r} was at {found.folder} and is gone; run: ftbench fetch {name}")
     return found

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import inspect
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bench import store
-from bench.errors import FtbenchError, RunDidNotFinishError
+from bench.errors import FtbenchError, RunDidNotFinishError, StoreError
 from bench.launch import clock
 from bench.launch.session import Session
 from bench.launch.work import SCALES, Work
@@ -18,6 +20,8 @@ Measure = Callable[..., list[RunRecord]]
 
 EXPECTED_ENDS = (Status.OOM, Status.UNSUPPORTED)
 """Ends that answer the question a case asks; pytest shows them as expected failures with their reason."""
+
+HERE = Path(__file__).parent
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -45,32 +49,52 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from None
 
 
+def _is_asked_for(config: pytest.Config) -> bool:
+    """Tell whether to measure: with pytest-benchmark's statistics, or each run for its record alone."""
+    return bool(config.option.benchmark_only or config.option.benchmark_disable)
+
+
+def _suites(items: Sequence[pytest.Item]) -> list[pytest.Function]:
+    """Pick the items that measure; a session may hold other tests beside them."""
+    return [
+        item
+        for item in items
+        if isinstance(item, pytest.Function) and item.path.is_relative_to(HERE) and "measure" in item.fixturenames
+    ]
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    for item in items:
+    for item in _suites(items):
         item.add_marker(pytest.mark.benchmark(timer=clock.trained_seconds))
-        if not config.option.benchmark_only and not config.option.collectonly:
+        if not _is_asked_for(config) and not config.option.collectonly:
             item.add_marker(pytest.mark.skip(reason="measures for minutes; ask for it with --benchmark-only"))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """With --collect-only, let every test say what it would measure."""
-    if session.config.option.collectonly:
-        here = session.config.stash[SESSION]
-        for item in session.items:
-            assert isinstance(item, pytest.Function)
-            parameters = item.callspec.params if hasattr(item, "callspec") else {}
-            item.obj(**{"measure": here.planner(item.name), "work": here.work, **parameters})
+    if not session.config.option.collectonly:
+        return
+    here = session.config.stash[SESSION]
+    for item in _suites(session.items):
+        parameters = item.callspec.params if hasattr(item, "callspec") else {}
+        given = {"measure": here.planner(item.name), "work": here.work, **parameters}
+        try:
+            item.obj(**{name: given[name] for name in inspect.signature(item.obj).parameters})
+        except FtbenchError as error:
+            raise pytest.UsageError(f"{item.name}: {error}") from None
 
 
 def pytest_runtestloop(session: pytest.Session) -> None:
     """Before the first test: hold the results folder and bring what is missing."""
     config = session.config
-    if config.option.collectonly or not config.option.benchmark_only or not session.items:
+    if config.option.collectonly or not _is_asked_for(config) or not _suites(session.items):
         return
     try:
         config.stash[SESSION].open()
     except FtbenchError as error:
         raise pytest.UsageError(str(error)) from None
+    if reporter := _reporter(config):
+        reporter.showfspath = False  # a line a run says more than a dot behind a file's name
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -78,9 +102,24 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         config.stash[SESSION].close()
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -> tuple[str, str, str] | None:
+    """Print no letter for a test whose runs have a line each; what pytest counts stays the same."""
+    measured = config.stash[SESSION].is_open and dict(report.user_properties).get(MEASURED)
+    if report.when != "call" or not measured:
+        return None
+    if hasattr(report, "wasxfail"):
+        return "xfailed", "", "XFAIL"
+    return report.outcome, "", report.outcome.upper()
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     session = config.stash[SESSION]
+    if session.runs:
+        terminalreporter.write_line("")
+        if config.option.benchmark_only:
+            terminalreporter.write_line("The times above are seconds an optimiser step, one median a run.")
     for line in session.plan_lines() if config.option.collectonly else _summary_lines(session):
         terminalreporter.write_line(line)
 
@@ -91,8 +130,6 @@ def _summary_lines(session: Session) -> Iterator[str]:
     from bench.report.summary import summary
 
     if session.runs:
-        yield ""
-        yield "pytest-benchmark's times above are seconds an optimiser step, the median of a run's timed steps."
         yield from to_text(summary(group(session.runs))).splitlines()
         yield from session.closing_lines()
 
@@ -104,35 +141,53 @@ def work(pytestconfig: pytest.Config) -> Work:
 
 
 @pytest.fixture
-def measure(benchmark, pytestconfig: pytest.Config, request: pytest.FixtureRequest) -> Measure:  # type: ignore[no-untyped-def]
+def measure(benchmark: Any, request: pytest.FixtureRequest) -> Measure:
     """Run a config `rounds` times, each with a seed and a process of its own, and keep every record."""
-    session = pytestconfig.stash[SESSION]
-    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
+    session = request.config.stash[SESSION]
 
     def measure(config: RunConfig, rounds: int) -> list[RunRecord]:
         found: list[store.Stored] = []
 
         def one_run() -> None:
             stored, fresh = session.result(config.but(seed=len(found)))
+            record, number = stored.record, len(found) + 1
             found.append(stored)
-            with capture.global_and_fixture_disabled():
-                print(session.progress_line(request.node.name, len(found), rounds, stored.record, fresh=fresh))
-            if stored.record.status is not Status.OK:
-                failure = stored.record.failure
-                raise RunDidNotFinishError(stored.record.case, stored.record.status, failure.message if failure else "")
-            clock.advance(session.step_seconds(stored.record))
+            _say(request.config, session.progress_line(request.node.name, number, rounds, record, fresh=fresh))
+            if record.status is not Status.OK:
+                raise RunDidNotFinishError(record.case, record.status, record.failure.message if record.failure else "")
+            clock.advance(session.step_seconds(record))
 
+        def all_runs() -> None:  # a disabled benchmark calls its target once, whatever the rounds
+            for _ in range(rounds):
+                one_run()
+
+        request.node.user_properties.append((MEASURED, True))
         benchmark.group = "seconds an optimiser step"
         benchmark.extra_info["case"] = config.case
         try:
-            benchmark.pedantic(one_run, rounds=rounds, iterations=1)
+            benchmark.pedantic(all_runs if benchmark.disabled else one_run, rounds=rounds, iterations=1)
         except RunDidNotFinishError as end:
             if found[-1].record.status in EXPECTED_ENDS:
                 pytest.xfail(str(end))
-            raise
+            pytest.fail(str(end), pytrace=False)
+        except StoreError as error:  # the next runs would end the same way, after minutes each
+            pytest.exit(str(error), returncode=2)
         return [stored.record for stored in found]
 
     return measure
+
+
+def _reporter(config: pytest.Config) -> pytest.TerminalReporter | None:
+    found: pytest.TerminalReporter | None = config.pluginmanager.getplugin("terminalreporter")
+    return found
+
+
+def _say(config: pytest.Config, line: str) -> None:
+    """Print a line at once, past pytest's capture."""
+    capture, reporter = config.pluginmanager.getplugin("capturemanager"), _reporter(config)
+    if capture and reporter:
+        with capture.global_and_fixture_disabled():
+            reporter.write_line(line)
 
 
 def pytest_benchmark_update_machine_info(machine_info: dict[str, object]) -> None:
@@ -142,3 +197,4 @@ def pytest_benchmark_update_machine_info(machine_info: dict[str, object]) -> Non
 
 
 SESSION = pytest.StashKey[Session]()
+MEASURED = "ftbench.measured"

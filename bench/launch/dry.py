@@ -54,4 +54,3 @@ def record(config: RunConfig) -> RunRecord:
         items={"before": "0" * len(items), "after": items} if items else {},
         resolved={"base.dtype": config.dtype, "base.quantization": "nf4" if config.method == "qlora" else "none"},
     )
-

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -18,6 +19,8 @@ from bench.errors import FetchError, NotFetchedError, UnknownNameError
 from bench.schema.catalogue import TASKS, find
 from bench.schema.models import DEFAULT_CPU_MODEL, MODELS
 
+HUB_ID = re.compile(r"[A-Za-z0-9_][\w.-]*/[A-Za-z0-9_][\w.-]*(@[\w.-]+)?", re.ASCII)
+SLUG = re.compile(r"[a-z0-9][a-z0-9._-]*")
 ONLINE = {"HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 
@@ -36,7 +39,8 @@ def fetch(models: Sequence[str], tasks: Sequence[str], data_dir: Path | None) ->
         models = [DEFAULT_CPU_MODEL]
     for model in models:
         _recognise(model)
-    order = {"models": list(models), "tasks": list(tasks), "data_dir": str(data_dir.resolve()) if data_dir else None}
+    order: dict[str, object] = {"models": list(models), "tasks": list(tasks)}
+    order["data_dir"] = str(data_dir.resolve()) if data_dir else None
     return _in_child(order)
 
 
@@ -53,9 +57,9 @@ def missing_models(models: Sequence[str]) -> list[str]:
 
 def _recognise(model: str) -> None:
     """Refuse what cannot be a model before a process is started for it."""
-    if model in MODELS or "/" in model or Path(model).exists():
+    if model in MODELS or HUB_ID.fullmatch(model) or (model and Path(model).expanduser().exists()):
         return
-    if not missing_models([model]):
+    if SLUG.fullmatch(model) and not missing_models([model]):
         return
     raise UnknownNameError("model", model, [*MODELS, "a hub id like owner/name", "a local folder", "a GGUF file"])
 

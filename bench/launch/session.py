@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol, Self
 
 from bench import cache, store
 from bench.analysis.values import value
-from bench.errors import BadValueError
+from bench.errors import BadValueError, NotFetchedError, StoreError
 from bench.launch import dry, machine
 from bench.launch.fetch import fetch, missing_models
-from bench.launch.process import Isolation, Launcher, isolation_for
+from bench.launch.process import Launcher
 from bench.launch.sweep import Repeat, Sweep, locked
 from bench.launch.work import Work, choose
+from bench.launch.workers import DRY, REAL, Isolation, isolation_for
 from bench.schema import RunConfig, RunRecord
 from bench.schema.models import MODELS
 
@@ -59,9 +61,7 @@ class Session:
         model = options.model
         if model is not None and model not in MODELS:
             (model,) = fetch([model], [], None)
-        work = choose(
-            model=model, task=options.task, device=options.device, scale=options.scale, rounds=options.rounds
-        )
+        work = choose(model=model, task=options.task, device=options.device, scale=options.scale, rounds=options.rounds)
         return cls(work, options)
 
     def open(self) -> None:
@@ -69,18 +69,39 @@ class Session:
 
         Raises `BusyError`, `StoreError` or `FetchError`; nothing was run then.
         """
-        if self._options.dry_run:
-            store.prepare_dry_root(self._root)
+        self._keep_dry_apart()
         self._open.enter_context(locked(self._root))
         if not self._options.dry_run:
             self._bring_what_is_missing()
         launcher = self._open.enter_context(self._launcher())
         stack = machine.stack()
-        self._sweep = Sweep(self._root, launcher, self._device_slug(), stack, self._repeat)
+        self._sweep = Sweep(self._root, launcher, self._device_slug(), stack, self._repeat, self._revisions())
+
+    @property
+    def is_open(self) -> bool:
+        """Tell whether runs are made, or only planned."""
+        return self._sweep is not None
 
     def close(self) -> None:
         """Stop what runs and let the results folder go."""
         self._open.close()
+
+    def _keep_dry_apart(self) -> None:
+        """Refuse a folder of the other kind before the first run, not when its record is written."""
+        try:
+            if self._options.dry_run:
+                store.prepare_dry_root(self._root)
+            elif (self._root / store.DRY_MARK).exists():
+                raise StoreError(f"{self._root} holds made-up records of a dry run; give another one with --results.")
+        except OSError as error:
+            raise StoreError(f"cannot write below {self._root}: {error.strerror or error}.") from error
+
+    def _revisions(self) -> Mapping[str, str]:
+        """Say which weights the model's name means on this machine."""
+        try:
+            return {self.work.model: cache.manifest(self.work.model).revision}
+        except NotFetchedError:
+            return {}
 
     def _bring_what_is_missing(self) -> None:
         missing = missing_models([self.work.model])
@@ -99,7 +120,7 @@ class Session:
             device=self._device_slug(),
             machine=machine.facts(),
             isolation=self._options.isolation or isolation_for(self.work.device),
-            dry=self._options.dry_run,
+            worker=DRY if self._options.dry_run else REAL,
             variables=variables,
         )
 
@@ -127,7 +148,6 @@ class Session:
 
     def plan_lines(self) -> Iterator[str]:
         """Say what a session with these options would run."""
-        yield ""
         for name, config, rounds in self._planned:
             yield f"{name}: {rounds} x {config.case}, {config.steps} steps"
         runs = sum(rounds for _, _, rounds in self._planned)
@@ -135,15 +155,15 @@ class Session:
 
     def progress_line(self, name: str, number: int, rounds: int, record: RunRecord, *, fresh: bool) -> str:
         """Say in a line how a run ended."""
-        said = [f"\n  {name} {number}/{rounds}: {record.status}"]
+        said = [f"  {name} {number}/{rounds}: {record.status}"]
         if record.failure:
-            said.append(f"in {record.failure.phase}: {record.failure.message}")
+            said = [f"{said[0]} in {record.failure.phase}: {record.failure.message}"]
         for metric, words in SPOKEN.items():
             found = value(record, metric)
-            if found is not None:
+            if found is not None and math.isfinite(found):
                 said.append(words.format(found))
         if not fresh:
-            said.append("(kept from before)")
+            said.append("kept from before")
         return ", ".join(said)
 
     def closing_lines(self) -> Iterator[str]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import os
+import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,8 +15,10 @@ from typing import Protocol
 
 from bench import store
 from bench.errors import BadValueError, BusyError, StoreError
-from bench.schema import RunConfig, RunRecord, Status
+from bench.launch.machine import STACK_FACTS
+from bench.schema import Kind, RunConfig, RunRecord, Status
 from bench.schema.catalogue import Scalar
+from bench.schema.codec import encode
 
 
 class Runs(Protocol):
@@ -50,8 +55,9 @@ class Repeat:
 class Sweep:
     """Runs configs into `root`, and takes what a former session finished instead of repeating it.
 
-    A finished run counts when configuration, seed, device and the versions of the
-    training stack are the same. Create it inside `locked(root)`.
+    A finished run counts when configuration, seed, device, the versions of the training
+    stack (`stack`) and the model's revision (in `revisions`, by the model's name) are the
+    same. Create it inside `locked(root)`.
     """
 
     root: Path
@@ -59,6 +65,7 @@ class Sweep:
     device: str
     stack: Mapping[str, Scalar]
     repeat: Repeat = field(default_factory=Repeat)
+    revisions: Mapping[str, str] = field(default_factory=dict)
     _finished: dict[bytes, list[store.Stored]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -69,19 +76,44 @@ class Sweep:
                     self._finished[_key(found.record.config)].append(found)
 
     def _is_mine(self, record: RunRecord) -> bool:
-        same_stack = all(record.environment.get(name) == version for name, version in self.stack.items())
-        return record.device == self.device and same_stack and not self.repeat.wants(record)
+        made_here = record.kind in (Kind.MEASURED, Kind.DRY) and record.device == self.device
+        same_stack = all(record.environment.get(name) == self.stack.get(name) for name in STACK_FACTS | set(self.stack))
+        revision = record.resolved.get("model.revision")  # absent where the run died before its model was there
+        same_model = revision is None or revision == self.revisions.get(record.config.model, revision)
+        return made_here and same_stack and same_model and not self.repeat.wants(record)
 
     def result(self, config: RunConfig) -> tuple[store.Stored, bool]:
         """Return the run of `config` and whether it was made now (True) or taken from before (False).
 
         The newest finished run is taken, and each only once: asking twice for a config makes two runs.
+        Raises `StoreError` where the record cannot be written; the message says where it was put instead.
         """
-        waiting = self._finished.get(_key(config))
-        if waiting:
-            return waiting.pop(), False
+        waiting = self._finished.get(_key(config), [])
+        while waiting:
+            found = waiting.pop()
+            if not _had_less_time(found.record, config):
+                return found, False
         record = self.runs.run(config)
-        return store.Stored(store.save(record, self.root), record), True
+        try:
+            return store.Stored(store.save(record, self.root), record), True
+        except StoreError as error:
+            raise StoreError(f"{error} {_put_aside(record)}") from error
+
+
+def _had_less_time(record: RunRecord, config: RunConfig) -> bool:
+    """Tell whether a run that was stopped for its time would get more of it now."""
+    return record.status is Status.TIMEOUT and record.config.timeout_s < config.timeout_s
+
+
+def _put_aside(record: RunRecord) -> str:
+    """Keep a finished record that its folder does not take in the temporary folder, and say where."""
+    try:
+        handle, path = tempfile.mkstemp(prefix="ftbench-record-", suffix=".json")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(encode(record))
+    except OSError as error:
+        return f"The finished run of {record.case} is lost: the temporary folder refuses too ({error.strerror})."
+    return f"The finished record is in {path}; move it to {record.device}/{record.case}/ in the results folder."
 
 
 def _key(config: RunConfig) -> bytes:
@@ -102,6 +134,8 @@ def locked(root: Path) -> Iterator[None]:
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except OSError as error:
+            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                raise StoreError(f"cannot lock {root}: {error.strerror}; use --results on another disk.") from error
             raise BusyError(f"another session is measuring into {root}; wait for it, or use --results.") from None
         yield

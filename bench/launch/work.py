@@ -99,9 +99,7 @@ class Work:
         return 1e-3 if tiny else 2e-4
 
 
-def choose(
-    *, model: str | None, task: str | None, device: str | None, scale: str, rounds: int | None = None
-) -> Work:
+def choose(*, model: str | None, task: str | None, device: str | None, scale: str, rounds: int | None = None) -> Work:
     """Fill in what was not asked for: the device that is there, a model that fits it, a task for that model.
 
     Raises `UnknownNameError` or `BadValueError` for a name that does not exist or a device that is not there.
