@@ -37,7 +37,7 @@ class Option:
         if self.choices and value not in self.choices:
             known = ", ".join(map(repr, self.choices))
             raise BadValueError(f"option {name}={value!r} is not one of {known}.")
-        if self.minimum is not None and value < self.minimum:
+        if self.minimum is not None and isinstance(value, int | float) and value < self.minimum:
             raise BadValueError(f"option {name}={value!r} is below its minimum {self.minimum:g}.")
         result: Scalar = value
         return result

@@ -67,15 +67,5 @@ def decode_config(data: bytes) -> RunConfig:
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of a record file, as shipped in `bench/schema/record.schema.json`."""
-    schema: dict[str, Any] = _ordered(msgspec.json.schema(RunRecord))
+    schema = msgspec.json.schema(RunRecord)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "ftbench record", **schema}
-
-
-def _ordered(part: Any) -> Any:
-    """Put alternatives into one order: Python may hand out an equal union in another one."""
-    if isinstance(part, list):
-        return [_ordered(item) for item in part]
-    if isinstance(part, dict):
-        inner = {name: _ordered(item) for name, item in part.items()}
-        return {n: sorted(item, key=json.dumps) if n == "anyOf" else item for n, item in inner.items()}
-    return part
