@@ -150,6 +150,11 @@ except StoreError as error:
     assert [path for path in (tmp_path / "results").rglob("*") if path.is_file()] == []
 
 
+def fill(disk: Path) -> None:
+    for seed in range(100):
+        store.save(record(fixed_shape("full", seed=seed)), disk)
+
+
 @pytest.mark.skipif(
     os.geteuid() != 0, reason="mounting a small disk needs root; the limit on file size covers the rest"
 )
@@ -157,15 +162,13 @@ def test_a_small_disk_is_one_error_and_keeps_what_was_written(tmp_path: Path) ->
     """On a disk that fills up, earlier records stay whole and the one that did not fit is an error."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)], check=False, capture_output=True
-    )  # noqa: S607
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]
+    mounted = subprocess.run(mount, check=False, capture_output=True)
     if mounted.returncode:
         pytest.skip("this system does not let us mount a small disk")
     try:
         with pytest.raises(StoreError, match="No space left"):
-            for seed in range(100):
-                store.save(record(fixed_shape("full", seed=seed)), disk)
+            fill(disk)
         stored, unreadable = store.read(disk)
         assert len(stored) >= 1
         assert unreadable == []

@@ -84,7 +84,7 @@ def test_ratio_scales_and_inverts(top: list[float], bottom: list[float], factor:
     assert inverse is not None
     assert scaled.value == pytest.approx(factor * found.value, rel=1e-6)
     assert inverse.value == pytest.approx(1 / found.value, rel=1e-6)
-    assume(found.low is not None and 1e-100 < found.low and (found.high or 0) < 1e100)
+    assume(found.low is not None and found.low > 1e-100 and (found.high or 0) < 1e100)
     assert (scaled.low or 0) == pytest.approx(factor * (found.low or 0), rel=1e-3)
     assert (inverse.high or 0) == pytest.approx(1 / (found.low or 1), rel=1e-3)
     assert (found.low or 0) <= found.value * (1 + 1e-9)

@@ -84,7 +84,7 @@ def test_reasons_come_from_the_run_then_from_its_failure() -> None:
 
 def test_unknown_metrics_are_refused_with_the_nearest_name() -> None:
     """A misspelt metric is an error that names the right one."""
-    with pytest.raises(UnknownNameError, match="train.step_seconds"):
+    with pytest.raises(UnknownNameError, match=r"train\.step_seconds"):
         value(record(learning("full")), "train.step_second")
 
 
