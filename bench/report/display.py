@@ -37,6 +37,9 @@ def shown(value: float, unit: str, low: float | None = None, high: float | None 
         return f"{_digits(value * factor, _decimals(value * factor))}{joint}{name}"
     half = (high - low) / 2 * factor
     decimals = min(_decimals(half, 2 if f"{half:e}".startswith("1") else 1), _decimals(value * factor, 4))
+    decimals = max(decimals, _decimals(value * factor, 2))
+    if unit in ("x", "%"):
+        decimals = _beside_one(low * factor, high * factor, factor, decimals)
     middle, least, most = (_digits(x * factor, decimals) for x in (value, low, high))
     if least == most:
         return f"{middle}{joint}{name}"
@@ -52,6 +55,13 @@ def _scale(value: float, unit: str) -> tuple[float, str]:
     if unit == "s":
         return (1000, "ms") if 0 < abs(value) < 1 else (1, "s")
     return {"%": (100, "%"), "x": (1, "×"), "1": (1, "")}.get(unit, (1, unit))
+
+
+def _beside_one(low: float, high: float, one: float, decimals: int) -> int:
+    """Add digits until a side of the interval that is not 1 (or 100 %) does not read as 1: it decides."""
+    while decimals < 6 and any(side != one and round(side, decimals) == one for side in (low, high)):
+        decimals += 1
+    return decimals
 
 
 def _decimals(value: float, significant: int = 3) -> int:
