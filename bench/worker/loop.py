@@ -95,7 +95,10 @@ class Trainer:
 
 
 def train(trainer: Trainer, batches: Iterator[Batch], steps: Steps, count: int) -> None:
-    """Make `count` timed optimiser steps and note each in `steps`. The clock covers transfer, forward, backward, update."""
+    """Make `count` timed optimiser steps and note each in `steps`.
+
+    The clock covers the transfer to the device, forward, backward, clipping and update.
+    """
     trainer.model.train()
     device = trainer.device
     for _ in range(count):

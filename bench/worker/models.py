@@ -10,7 +10,6 @@ from typing import Any
 import torch
 import transformers
 
-from bench import cache
 from bench.cache import Manifest
 from bench.errors import UnsupportedError
 from bench.schema import RunConfig

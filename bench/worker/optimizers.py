@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
 
 import torch
 
@@ -46,8 +45,8 @@ def _pageable(parameters: Parameters) -> list[torch.nn.Parameter]:
     return found
 
 
-def _of_bitsandbytes(name: str, parameters: Parameters, config: RunConfig) -> Any:
+def _of_bitsandbytes(name: str, parameters: Parameters, config: RunConfig) -> torch.optim.Optimizer:
     import bitsandbytes.optim
 
-    kind = getattr(bitsandbytes.optim, name)
+    kind: Callable[..., torch.optim.Optimizer] = getattr(bitsandbytes.optim, name)
     return kind(list(parameters), lr=config.learning_rate, weight_decay=config.weight_decay)

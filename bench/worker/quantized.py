@@ -55,7 +55,8 @@ def reference_weight(layer: Any) -> torch.Tensor:
     codes = torch.stack((payload >> 4, payload & 15), dim=1).flatten()[: state.shape.numel()]
     values = state.code.float()[codes.long()]
     blocks = torch.arange(values.numel(), device=values.device) // state.blocksize
-    return (values * block_scales(state)[blocks]).reshape(state.shape)
+    weight: torch.Tensor = (values * block_scales(state)[blocks]).reshape(state.shape)
+    return weight
 
 
 def block_scales(state: Any) -> torch.Tensor:

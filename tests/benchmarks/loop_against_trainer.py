@@ -15,7 +15,7 @@ import random
 import statistics
 import tempfile
 import time
-from itertools import cycle, islice
+from itertools import cycle, islice, pairwise
 
 import torch
 import transformers
@@ -57,7 +57,7 @@ def ours(model, config, prepared, device) -> list[float]:
     for _ in range(config.steps):
         train(trainer, feed, Steps(), 1)
         ends.append(time.perf_counter())
-    return [later - earlier for earlier, later in zip(ends, ends[1:], strict=False)]
+    return [later - earlier for earlier, later in pairwise(ends)]
 
 
 def theirs(model, config, prepared, _device) -> list[float]:
@@ -83,11 +83,13 @@ def theirs(model, config, prepared, _device) -> list[float]:
         trainer = transformers.Trainer(
             model=model,
             args=settings,
-            train_dataset=Feed([{k: v[row] for k, v in b.items()} for b in map(tensors, prepared) for row in range(config.batch_size)]),
+            train_dataset=Feed(
+                [{k: v[row] for k, v in b.items()} for b in map(tensors, prepared) for row in range(config.batch_size)]
+            ),
             callbacks=[ends],
         )
         trainer.train()
-    return [later - earlier for earlier, later in zip(ends.times, ends.times[1:], strict=False)]
+    return [later - earlier for earlier, later in pairwise(ends.times)]
 
 
 def tensors(batch) -> dict[str, torch.Tensor]:

@@ -58,7 +58,11 @@ def test_packing_loses_and_repeats_no_token(given_sequences, length, seed):
     """The packed tape is the shuffled examples end to end, cut into full pieces without padding."""
     packed = config(packing=True, sequence_length=length, batch_size=1, seed=seed)
     total = sum(len(s.ids) for s in given_sequences)
-    pieces = [next(stream).input_ids[0].tolist() for stream in [batches(given_sequences, packed, PAD)] for _ in range(total // length)]
+    pieces = [
+        next(stream).input_ids[0].tolist()
+        for stream in [batches(given_sequences, packed, PAD)]
+        for _ in range(total // length)
+    ]
 
     assert all(len(piece) == length for piece in pieces)
     seen = sorted(token for piece in pieces for token in piece)

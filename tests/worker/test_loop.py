@@ -9,8 +9,11 @@ import pytest
 import torch
 
 from bench.errors import UnsupportedError
+from bench.schema import Status
+from bench.schema.codec import decode, encode
 from bench.schema.config import configure
 from bench.worker.batches import Encoder, batches, padded
+from bench.worker.logbook import Logbook
 from bench.worker.loop import Steps, Trainer, train
 from bench.worker.tasks.addition import TASK
 
@@ -102,10 +105,6 @@ def test_checkpointing_changes_no_gradient(prepared, tiny_config, tokenizer, cpu
 
 def test_a_diverged_loss_is_kept_as_null(prepared, tiny_config, tokenizer, cpu, tmp_path):
     """A loss that is not a number stays in the series as null, so that the record is valid JSON and tells."""
-    from bench.schema import Status
-    from bench.schema.codec import decode, encode
-    from bench.worker.logbook import Logbook
-
     config = tiny_config(steps=3, learning_rate=1e30, max_grad_norm=0.0, warmup_ratio=0.0)
     steps = Steps()
     train(Trainer(prepared(config), config, cpu), batches(sequences(tokenizer), config, 0), steps, 3)

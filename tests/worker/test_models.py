@@ -31,9 +31,7 @@ def test_code_that_comes_with_a_model_is_never_run(tiny_cache, tmp_path):
         json.dumps({"architectures": ["EvilForCausalLM"], "auto_map": {"AutoModelForCausalLM": "evil.EvilForCausalLM"}})
     )
     (tmp_path / "evil.py").write_text("raise SystemExit('ran')")
-    manifest = cache.Manifest(
-        name="evil", folder=str(tmp_path), source="folder", origin="evil", revision="sha256:0"
-    )
+    manifest = cache.Manifest(name="evil", folder=str(tmp_path), source="folder", origin="evil", revision="sha256:0")
 
     with pytest.raises(UnsupportedError, match="EvilForCausalLM"):
         models.model_class(manifest)

@@ -83,7 +83,7 @@ def test_a_weight_repacked_by_an_evaluation_is_refused():
     model[0].__class__ = Repacking
     quantized.keep_weights_in_place(model)
 
-    with pytest.raises(KernelError, match="after an evaluation|in evaluation"):
+    with pytest.raises(KernelError, match=r"after an evaluation|in evaluation"):
         quantized.check_kernels(model)
 
 

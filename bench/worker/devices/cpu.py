@@ -48,7 +48,7 @@ class Cpu:
         counted = Allocations()
         with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
             yield counted
-        results: Any = profile.profiler.kineto_results  # type: ignore[union-attr]
+        results: Any = profile.profiler.kineto_results
         counted.peak = peak_of(_changes(results.experimental_event_tree()))
 
     def shortage(self, error: Exception) -> Shortage | None:
@@ -60,7 +60,10 @@ class Cpu:
 
     def facts(self) -> dict[str, Scalar]:
         """Threads and instruction set as torch uses them."""
-        return {"torch.threads": torch.get_num_threads(), "torch.cpu_capability": torch.backends.cpu.get_cpu_capability()}
+        return {
+            "torch.threads": torch.get_num_threads(),
+            "torch.cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        }
 
 
 def _changes(events: list[Any]) -> list[int]:

@@ -25,7 +25,7 @@ class Cuda:
     def __init__(self) -> None:
         if not torch.cuda.is_available():
             raise UnsupportedError("torch sees no CUDA device; use --device cpu, or install a CUDA build of torch.")
-        torch.cuda.init()
+        torch.cuda.init()  # type: ignore[no-untyped-call]
         self._host = Cpu()
 
     def synchronize(self) -> None:

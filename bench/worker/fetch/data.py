@@ -25,8 +25,8 @@ def fetch_task(name: str, data_dir: Path | None) -> None:
             rows(data_set)
         except (NotFetchedError, OSError) as trouble:
             raise FetchError(
-                f"task {name!r} needs {data_set.name} ({data_set.config}, {data_set.split}), which the hub did not give; "
-                "fetch where the hub can be reached, or point --data-dir at a folder laid out like it."
+                f"task {name!r} needs {data_set.name} ({data_set.config}, {data_set.split}), which the hub did not "
+                "give; fetch where the hub can be reached, or point --data-dir at a folder laid out like it."
             ) from trouble
     if not data_dir:
         cache.publish_task(name)

