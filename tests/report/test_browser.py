@@ -10,8 +10,11 @@ from typing import Any
 
 import pytest
 
+from bench import store
 from bench.analysis.cases import group, read
 from bench.report.pages import build
+from bench.schema import Kind
+from tests.records import METHODS, filled, fixed_shape, record
 
 FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -88,6 +91,25 @@ def test_pages_are_quiet_accessible_and_fit(
     drawn, charts = page.locator("figure.drawn").count(), {"index.html": 2, "learning": 2}.get(name, 0)
     assert drawn == charts
     assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
+    found = Axe().run(page, options={"preload": False}).response["violations"]
+    assert [(rule["id"], rule["nodes"][0]["html"][:200]) for rule in found] == []
+    page.context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_banner_of_made_up_numbers_is_seen(browser: Any, tmp_path: Path, scheme: str) -> None:
+    """A dry run's first page shows its banner in the first screen, and axe finds no violation."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    store.prepare_dry_root(tmp_path / "dry")
+    root = filled(tmp_path / "dry", *(record(fixed_shape(method), kind=Kind.DRY) for method in METHODS))
+    build(group(read(root)[0]), tmp_path / "site")
+    page, trouble = opened(browser, tmp_path / "site" / "index.html", 360, scheme)
+    page.evaluate("scrollTo(0, 0)")
+    box = page.get_by_text("Made-up numbers of a dry run").bounding_box()
+    assert trouble == []
+    assert box is not None
+    assert 0 <= box["y"] < 400
     found = Axe().run(page, options={"preload": False}).response["violations"]
     assert [(rule["id"], rule["nodes"][0]["html"][:200]) for rule in found] == []
     page.context.close()
