@@ -38,7 +38,7 @@ def learning(method: str, **changes: Any) -> RunConfig:
 
 def record(config: RunConfig, day: int = 1, kind: Kind = Kind.MEASURED, **changes: Any) -> RunRecord:
     """A complete record of a run that went well, decided by the config and its seed."""
-    rng = random.Random(f"{config.case}/{config.seed}")  # noqa: S311 (made-up numbers)
+    rng = random.Random(f"{config.case}/{config.seed}")
     tokens = config.batch_size * config.sequence_length
     real = tokens if config.packing else tokens * 2 // 3
     seconds = [SECONDS[config.method] * rng.uniform(0.97, 1.03) * (1.6 if s < 2 else 1) for s in range(config.steps)]
@@ -107,7 +107,7 @@ def _batches(config: RunConfig, rng: random.Random) -> dict[str, tuple[float, ..
 def _items(config: RunConfig, rng: random.Random) -> dict[str, str]:
     if not config.evaluate_items:
         return {}
-    hard = random.Random("items")  # noqa: S311 (made-up numbers)
+    hard = random.Random("items")
     difficulty = [hard.random() for _ in range(config.evaluate_items)]
     right = RIGHT[config.method] + rng.uniform(-0.02, 0.02)
     return {

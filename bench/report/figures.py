@@ -59,14 +59,25 @@ def tradeoff(found: Comparison, key: str) -> Chart | None:
         "yaxis": {"title": {"text": "test items right, %"}},
         "showlegend": False,
     }
-    best, least = max(both, key=lambda m: _of(accuracy[m])), min(both, key=lambda m: _of(memory[m]))
+    least = min(both, key=lambda m: _of(memory[m]))
     finding = (
-        f"{method_label(best)} answers most test items right ({_brief(accuracy[best])}); {method_label(least)} needs "
-        f"the least {what} memory while training ({_brief(memory[least])})."
+        f"{_most_accurate({m: accuracy[m] for m in both})}; {method_label(least)} has "
+        f"the lowest peak of {what} memory while training ({_brief(memory[least])})."
     )
     rows = [{"method": Cell(method_label(m)), "memory": memory[m], "accuracy": accuracy[m]} for m in accuracy]
     columns = (Column("method", "method"), Column("memory", f"peak {what} memory"), Column("accuracy", "accuracy"))
     return Chart(key, finding, _figure(traces, layout), Table("Accuracy and memory", columns, tuple(rows)))
+
+
+def _most_accurate(accuracy: Mapping[str, Cell]) -> str:
+    """Name the method with most items right only where its interval lies above all the others'."""
+    best = max(accuracy, key=lambda m: _of(accuracy[m]))
+    others = [cell.high for method, cell in accuracy.items() if method != best]
+    low = accuracy[best].low
+    if others and low is not None and all(high is not None and high < low for high in others):
+        return f"{method_label(best)} answers most test items right ({_brief(accuracy[best])})"
+    listed = ", ".join(f"{method_label(method)} {_brief(cell)}" for method, cell in accuracy.items())
+    return f"Test items right: {listed}" + ("; these intervals do not tell the methods apart" if others else "")
 
 
 def _point(method: str, memory: Cell, accuracy: Cell) -> dict[str, Any]:

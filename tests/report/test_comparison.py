@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from bench.analysis.cases import group, read
 from bench.analysis.match import comparisons
 from bench.report.comparison import comparison_table
+from bench.report.figures import tradeoff
 from bench.report.findings import findings
 from bench.report.guide import CELLS
 from bench.report.summary import failures, summary
@@ -106,3 +108,18 @@ def test_summary_never_shows_zero_for_absent(example_results: Path, metric: str)
     """A case that holds no number of a metric shows words."""
     for row in summary(group(read(example_results)[0])).rows:
         assert row[metric].value is None or row[metric].value != 0
+
+
+def test_a_chart_names_a_winner_only_where_intervals_part(tmp_path: Path) -> None:
+    """A chart's sentence calls a method most accurate only if its interval lies above the others'."""
+
+    def finding(root: Path, wrong: int) -> str:
+        right = {"full": "1" * 190 + "0" * 10, "lora": "1" * (190 - wrong) + "0" * (10 + wrong)}
+        runs = [replace(record(learning(m)), items={"before": "0" * 200, "after": bits}) for m, bits in right.items()]
+        (found,) = comparisons(group(read(filled(root, *runs))[0]))
+        chart = tradeoff(found, "key")
+        assert chart is not None
+        return chart.finding
+
+    assert finding(tmp_path / "near", 2).startswith("Test items right: Full 95%, LoRA 94%; these intervals do not")
+    assert finding(tmp_path / "far", 80).startswith("Full answers most test items right (95%)")
