@@ -2,13 +2,16 @@
 
     $FTBENCH_CACHE (default ~/.cache/ftbench)/models/<name>/manifest.json
                                              /tasks/<name>
+                                             /data/<owner>--<name>
 
 A manifest is written last, so a folder without one is an unfinished fetch and counts as absent.
-A task's data stay in the hub's own cache; the empty file here says that they were fetched.
+A task's data stay in the hub's own cache; the empty file of a task says that they were fetched,
+the file of a data set at which commit of the hub.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Literal
@@ -78,3 +81,27 @@ def publish_task(name: str) -> None:
     mark = root() / "tasks" / name
     mark.parent.mkdir(parents=True, exist_ok=True)
     mark.touch()
+
+
+def data_revision(data_set: str) -> str | None:
+    """Return the hub's commit at which a data set ("owner/name") was fetched, or None if it was not."""
+    try:
+        return _data_file(data_set).read_text().strip() or None
+    except OSError:
+        return None
+
+
+def publish_data(data_set: str, revision: str) -> None:
+    """Note the commit at which a data set is fetched."""
+    _data_file(data_set).parent.mkdir(parents=True, exist_ok=True)
+    _data_file(data_set).write_text(revision + "\n")
+
+
+def _data_file(data_set: str) -> Path:
+    return root() / "data" / data_set.replace("/", "--")
+
+
+def file_hash(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from bench import cache
 from bench.errors import NotFetchedError
 from bench.worker.tasks import DataSet
 
@@ -15,7 +15,7 @@ FOLDER = "FTBENCH_DATA_DIR"
 READERS = {".jsonl": "json", ".json": "json", ".parquet": "parquet"}
 
 
-@cache
+@lru_cache
 def local_file(data_set: DataSet) -> Path | None:
     """Return <folder>/<owner>/<name>/<config>/<split>.jsonl (or .parquet) where `FTBENCH_DATA_DIR` has it."""
     folder = os.environ.get(FOLDER)
@@ -25,7 +25,7 @@ def local_file(data_set: DataSet) -> Path | None:
     return next((p for ending in READERS if (p := stem.with_suffix(ending)).is_file()), None)
 
 
-@cache
+@lru_cache
 def rows(data_set: DataSet) -> list[dict[str, Any]]:
     """Return all rows of a split. Raises `NotFetchedError` if it is neither local nor in the hub's cache."""
     import datasets
@@ -35,7 +35,8 @@ def rows(data_set: DataSet) -> list[dict[str, Any]]:
         loaded = datasets.load_dataset(READERS[path.suffix], data_files=str(path), split="train")
         return list(loaded)
     try:
-        return list(datasets.load_dataset(data_set.name, data_set.config, split=data_set.split))
+        commit = cache.data_revision(data_set.name)
+        return list(datasets.load_dataset(data_set.name, data_set.config, split=data_set.split, revision=commit))
     except (OSError, ValueError) as error:
         raise NotFetchedError(
             f"{data_set.name} ({data_set.config}, {data_set.split}) is not on this machine; bring it with "
@@ -44,8 +45,8 @@ def rows(data_set: DataSet) -> list[dict[str, Any]]:
 
 
 def origin(data_set: DataSet) -> str:
-    """Say where the rows come from: the hash of a local file, or the hub."""
+    """Say where the rows come from: the hash of a local file, or the hub's commit."""
     path = local_file(data_set)
     if path is None:
-        return "hub"
-    return f"local sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
+        return f"hub {cache.data_revision(data_set.name) or 'at an unknown commit'}"
+    return f"local sha256:{cache.file_hash(path)}"

@@ -9,8 +9,9 @@ from pathlib import Path
 from bench import cache
 from bench.errors import FetchError, NotFetchedError
 from bench.schema.catalogue import TASKS, find, load
+from bench.worker.fetch import hub
 from bench.worker.rows import FOLDER, local_file, rows
-from bench.worker.tasks import Task
+from bench.worker.tasks import DataSet, Task
 
 
 def fetch_task(name: str, data_dir: Path | None) -> None:
@@ -20,13 +21,20 @@ def fetch_task(name: str, data_dir: Path | None) -> None:
     task: Task = load(find("task", TASKS, name))
     for data_set in task.data_sets:
         if local_file(data_set) is None:
-            print(f"fetching {data_set.name} ({data_set.config}, {data_set.split}) from the hub", file=sys.stderr)
-        try:
+            _from_hub(name, data_set)
+        else:
             rows(data_set)
-        except (NotFetchedError, OSError) as trouble:
-            raise FetchError(
-                f"task {name!r} needs {data_set.name} ({data_set.config}, {data_set.split}), which the hub did not "
-                "give; fetch where the hub can be reached, or point --data-dir at a folder laid out like it."
-            ) from trouble
     if not data_dir:
         cache.publish_task(name)
+
+
+def _from_hub(task: str, data_set: DataSet) -> None:
+    print(f"fetching {data_set.name} ({data_set.config}, {data_set.split}) from the hub", file=sys.stderr)
+    try:
+        cache.publish_data(data_set.name, hub.data_commit(data_set.name))
+        rows(data_set)
+    except (hub.Unreachable, NotFetchedError, OSError) as trouble:
+        raise FetchError(
+            f"task {task!r} needs {data_set.name} ({data_set.config}, {data_set.split}), which the hub did not give "
+            f"({trouble}); fetch where the hub can be reached, or point --data-dir at a folder laid out like it."
+        ) from trouble

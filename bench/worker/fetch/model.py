@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from bench import cache
-from bench.cache import Manifest
+from bench.cache import Manifest, file_hash
 from bench.errors import FetchError, NotFetchedError
 from bench.schema.models import MODELS, Model
 from bench.worker.fetch import gguf, hub, package, tiny
@@ -94,12 +94,6 @@ def _folder(path: Path) -> str:
         )
     )
     return name
-
-
-def file_hash(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def slug(text: str) -> str:

