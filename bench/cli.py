@@ -57,9 +57,11 @@ def parser() -> argparse.ArgumentParser:
     one.set_defaults(command=show)
 
     one = commands.add_parser(
-        "table", parents=[results], help="write a table: summary, t1 (the guide's comparison), failures"
+        "table",
+        parents=[results],
+        help="write a table: summary, memory (by phase), t1 (the guide's comparison), failures",
     )
-    one.add_argument("name", nargs="?", choices=("summary", "t1", "failures"), default="summary")
+    one.add_argument("name", nargs="?", choices=("summary", "memory", "t1", "failures"), default="summary")
     one.add_argument("--format", choices=("text", "markdown", "csv", "json"), default="text")
     one.add_argument("--output", type=Path, metavar="FILE", help="write to FILE instead of standard output")
     one.set_defaults(command=table)
@@ -121,6 +123,7 @@ def table(options: argparse.Namespace) -> int:
     from bench.analysis.match import comparisons
     from bench.report import render, summary
     from bench.report.comparison import comparison_table
+    from bench.report.memory import memory
 
     cases = _cases(options.results)
     if options.name == "t1":
@@ -128,7 +131,8 @@ def table(options: argparse.Namespace) -> int:
         if not tables:
             raise StoreError(f"{options.results} holds no packed case and no case with a test set, so there is no T1.")
     else:
-        tables = [summary.summary(cases) if options.name == "summary" else summary.failures(cases)]
+        one = {"summary": summary.summary, "memory": memory, "failures": summary.failures}[options.name]
+        tables = [one(cases)]
     text = render.written(tables, options.format)
     if options.output is None:
         sys.stdout.write(text)

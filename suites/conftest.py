@@ -126,11 +126,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 def _summary_lines(session: Session) -> Iterator[str]:
     from bench.analysis.cases import group
+    from bench.report.memory import memory
     from bench.report.render import to_text
     from bench.report.summary import summary
 
     if session.runs:
-        yield from to_text(summary(group(session.runs))).splitlines()
+        cases = group(session.runs)
+        for table in (summary(cases), memory(cases)):
+            yield from to_text(table).splitlines()
+            yield ""
         yield from session.closing_lines()
 
 

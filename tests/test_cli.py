@@ -119,7 +119,7 @@ def test_nothing_to_show_is_one_line(ftbench: Ftbench, tmp_path: Path, command: 
     assert not (tmp_path / "site").exists()
 
 
-@pytest.mark.parametrize("name", ["summary", "t1", "failures"])
+@pytest.mark.parametrize("name", ["summary", "memory", "t1", "failures"])
 @pytest.mark.parametrize("form", ["text", "markdown", "csv", "json"])
 def test_tables_in_every_format(ftbench: Ftbench, example_results: Path, tmp_path: Path, name: str, form: str) -> None:
     """Each table is written in each format, the same to a file as to standard output."""

@@ -22,6 +22,7 @@ from bench.report.estimates import estimates
 from bench.report.figures import Chart
 from bench.report.findings import findings
 from bench.report.guide import CITATION
+from bench.report.memory import memory
 from bench.report.publish import publish
 from bench.report.tables import case_page, run_path
 from bench.schema import Kind
@@ -71,7 +72,8 @@ def _index(cases: Sequence[Case]) -> str:
     blocks = [_comparison(found, place) for place, found in enumerate(comparisons(cases))]
     shown_metrics = {name: METRICS[name] for name, _ in summary.SHOWN}
     return _page(
-        "index.html", cases, blocks=blocks, summary=summary.summary(cases), failures=summary.failures(cases),
+        "index.html", cases, blocks=blocks,
+        summary=summary.summary(cases), memory=memory(cases), failures=summary.failures(cases),
         metrics=shown_metrics, citation=CITATION, hardware=_hardware(cases), count=_count(cases),
     )  # fmt: skip
 

@@ -14,6 +14,7 @@ from bench.schema.models import MODELS
 from bench.store import Stored
 
 SHOWN = (
+    ("parameters.trainable", "trainable"),
     ("parameters.trainable_share", "trainable share"),
     ("train.tokens_per_second", "tokens/s"),
     ("train.step_seconds", "step"),
@@ -26,7 +27,6 @@ SHOWN = (
 )
 DETAILS = (
     "parameters.total",
-    "parameters.trainable",
     "load.peak_allocated",
     "load.peak_resident",
     "evaluate.peak_allocated",
@@ -49,6 +49,18 @@ def model_label(model: str) -> str:
 def task_label(task: str) -> str:
     """Return a task's name for people."""
     return TASKS[task].label if task in TASKS else task
+
+
+def method_cell(case: Case) -> Cell:
+    """Name a case's method and rank, linked to the case's page."""
+    rank = f" r{case.config.options['rank']}" if "rank" in case.config.options else ""
+    return Cell(method_label(case.config.method) + rank, link=case_page(case))
+
+
+def work_cell(case: Case) -> Cell:
+    """Say how much a step handles: sequences times their length, and whether they are packed."""
+    packed = ", packed" if case.config.packing else ""
+    return Cell(f"{case.config.batch_size} × {case.config.sequence_length}{packed}")
 
 
 def summary(cases: Sequence[Case]) -> Table:
@@ -75,18 +87,16 @@ def summary(cases: Sequence[Case]) -> Table:
 
 
 def _summary_row(case: Case) -> Mapping[str, Cell]:
-    config, page = case.config, case_page(case)
-    rank = f" r{config.options['rank']}" if "rank" in config.options else ""
-    packed = ", packed" if config.packing else ""
+    config = case.config
     return {
-        "method": Cell(method_label(config.method) + rank, link=page),
+        "method": method_cell(case),
         "model": Cell(model_label(config.model)),
         "task": Cell(task_label(config.task)),
-        "work": Cell(f"{config.batch_size} × {config.sequence_length}{packed}"),
+        "work": work_cell(case),
         "device": Cell(case.device),
         "case": Cell(case.name),
         **{name: estimated(case, name) for name in [*(name for name, _ in SHOWN), *DETAILS]},
-        "runs": Cell(f"{len(case.ok)} / {len(case.failed)}", link=page),
+        "runs": Cell(f"{len(case.ok)} / {len(case.failed)}", link=case_page(case)),
         "kind": Cell(case.kind.value),
     }
 

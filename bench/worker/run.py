@@ -108,7 +108,7 @@ def _note_allocations(logbook: Logbook, held: int, added: int | None) -> None:
     if logbook.config.untimed_steps < 2:
         logbook.absent["train.peak_allocated"] = "needs two untimed steps: optimiser state exists from the second on."
     elif not logbook.config.packing:
-        logbook.absent["train.peak_allocated"] = "shapes vary from step to step, and one step was counted."
+        logbook.absent["train.peak_allocated"] = "shapes vary between steps."
     else:
         logbook.metrics["train.peak_allocated"] = held + added
 
