@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,34 +13,8 @@ from bench.report.pages import build
 from bench.schema import Kind
 from tests.records import METHODS, filled, fixed_shape, record
 
-FLAGS = (
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-)  # fmt: skip
 PAGES = ("index.html", "method.html", "learning", "failed")
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Chromium, or a skip with the reason; FTBENCH_REQUIRE_BROWSER=1 makes its absence a failure."""
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError as error:
-        _unavailable(f"playwright is not installed ({error})")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        _unavailable("no chromium on the path")
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
-        yield started
-        started.close()
-
-
-def _unavailable(why: str) -> None:
-    if os.environ.get("FTBENCH_REQUIRE_BROWSER") == "1":
-        pytest.fail(f"FTBENCH_REQUIRE_BROWSER=1 and {why}")
-    pytest.skip(why)
 
 
 @pytest.fixture(scope="module")
