@@ -44,7 +44,7 @@ def test_a_damaged_manifest_is_one_line(here, content):
     """A manifest that cannot be read is reported with the remedy."""
     cache.publish(_model(here))
     (cache.model_folder("one") / "manifest.json").write_bytes(content)
-    with pytest.raises(NotFetchedError, match="is damaged .*; run: ftbench fetch one"):
+    with pytest.raises(NotFetchedError, match=r"is damaged .*; run: ftbench fetch one"):
         cache.manifest("one")
 
 

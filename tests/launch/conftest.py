@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -69,13 +68,13 @@ def begun(note: Path) -> tuple[int, int, int]:
 
 
 @pytest.fixture(scope="session")
-def tiny_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def tiny_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache of its own with tiny-llama in it."""
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FTBENCH_CACHE", str(folder))
         fetch(["tiny-llama"], [], None)
-    yield folder
+    return folder
 
 
 @pytest.fixture
@@ -92,4 +91,4 @@ def no_new_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pa
     folder.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(folder))
     yield folder
-    assert os.listdir(folder) == []
+    assert list(folder.iterdir()) == []

@@ -158,9 +158,9 @@ def sleeps(folder: str) -> None:
 def sees(folder: str) -> None:
     """Record which descriptors are open, beside the three standard ones, and where they lead."""
     found = {}
-    for name in os.listdir("/proc/self/fd"):
+    for entry in list(Path("/proc/self/fd").iterdir()):
         try:
-            found[f"fd.{name}"] = os.readlink(f"/proc/self/fd/{name}")
+            found[f"fd.{entry.name}"] = str(entry.readlink())
         except OSError:
             continue
     found["token"] = os.environ.get("HF_TOKEN", "")

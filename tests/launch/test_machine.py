@@ -31,7 +31,6 @@ def test_the_facts_are_plain_and_name_nobody():
 def test_the_stack_is_what_is_installed():
     """Versions are those a fresh interpreter imports, found without importing them."""
     stack = machine.stack()
-    assert "torch" not in sys.modules or stack
     said = subprocess.check_output(
         [sys.executable, "-c", "from importlib.metadata import version as v; print(v('torch'), v('peft'))"], text=True
     )
@@ -80,7 +79,8 @@ class Nvml:
 
 
 @pytest.mark.parametrize(
-    ("visible", "found"), [(None, 0), ("0", 0), ("2,1", 2), (" 3 ", 3), ("GPU-ab,1", "GPU-ab"), ("", None), ("-1", None)]
+    ("visible", "found"),
+    [(None, 0), ("0", 0), ("2,1", 2), (" 3 ", 3), ("GPU-ab,1", "GPU-ab"), ("", None), ("-1", None)],
 )
 def test_the_gpu_described_is_the_one_that_is_used(monkeypatch, visible, found):
     """With CUDA_VISIBLE_DEVICES the record describes the first visible GPU, or none where all are hidden."""

@@ -107,7 +107,7 @@ def test_nothing_of_the_keeper_reaches_the_run(isolation, monkeypatch):
     with launching("sees", isolation) as launcher:
         seen = launcher.run(asked()).environment
         keeper = launcher._keeper
-        theirs = {os.readlink(f"/proc/self/fd/{pipe.fileno()}") for pipe in (keeper.stdin, keeper.stdout)}
+        theirs = {str(Path(f"/proc/self/fd/{pipe.fileno()}").readlink()) for pipe in (keeper.stdin, keeper.stdout)}
     assert seen["token"] == ""
     assert theirs.isdisjoint(value for name, value in seen.items() if name.startswith("fd."))
     assert any(str(value).endswith("/words") for value in seen.values())
@@ -206,7 +206,10 @@ def test_a_full_temporary_disk_is_one_line(monkeypatch, tmp_path):
     """Where the config cannot be written nothing is run, and the error says what to do."""
     missing = tmp_path / "gone"
     monkeypatch.setattr("tempfile.tempdir", str(missing))
-    with launching("ok") as launcher, pytest.raises(StoreError, match=r"temporary folder: .*; free space or set TMPDIR"):
+    with (
+        launching("ok") as launcher,
+        pytest.raises(StoreError, match=r"temporary folder: .*; free space or set TMPDIR"),
+    ):
         launcher.run(asked())
 
 

@@ -154,7 +154,13 @@ def test_a_record_that_cannot_be_saved_is_put_aside(tmp_path, monkeypatch):
         one.result(asked())
 
 
-HOLD = "import sys, pathlib; from bench.launch.sweep import locked\nwith locked(pathlib.Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+HOLD = """
+import sys, pathlib
+from bench.launch.sweep import locked
+with locked(pathlib.Path(sys.argv[1])):
+    print('held', flush=True)
+    sys.stdin.read()
+"""
 
 
 def test_two_sessions_cannot_measure_into_one_folder(tmp_path):

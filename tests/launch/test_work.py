@@ -30,7 +30,7 @@ def card(monkeypatch: pytest.MonkeyPatch):
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("method", METHODS)
 def test_every_choice_gives_valid_configs(method, task, device, scale):
-    """Every method, task, device and scale has a speed run with timed steps and no padding, and a lesson with a test."""
+    """Every method, task, device and scale has a speed run with timed steps and a lesson with a test."""
     work = Work("tiny-llama", task, device, scale, 1)
     speed, learning = work.speed(method), work.learning(method)
     assert speed.packing
