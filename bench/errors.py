@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+INSTALL = "pip install 'ftbench[train]'"
+
 
 class FtbenchError(Exception):
     """Base of all errors that deserve one line instead of a traceback. Exit code 2."""

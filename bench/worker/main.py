@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from pathlib import Path
 
-from bench.errors import FtbenchError, UnsupportedError
+from bench.errors import INSTALL, FtbenchError, MissingPackageError, UnsupportedError
 from bench.schema import Failure, RunRecord, Status
 from bench.schema.codec import decode_config, encode
 from bench.worker.logbook import Logbook
@@ -30,6 +30,9 @@ def recorded(logbook: Logbook) -> RunRecord:
         return logbook.record(Status.OK)
     except UnsupportedError as refusal:
         return logbook.record(Status.UNSUPPORTED, _failure(logbook, str(refusal)))
+    except ModuleNotFoundError as error:
+        missing = MissingPackageError(error.name or "?", f"method {logbook.config.method!r}", INSTALL)
+        return logbook.record(Status.ERROR, _failure(logbook, str(missing)))
     except FtbenchError as error:
         return logbook.record(Status.ERROR, _failure(logbook, str(error)))
     except Exception as error:

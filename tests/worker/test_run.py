@@ -94,3 +94,17 @@ def test_gsm8k_runs_on_real_problems(run, tiny_config):
     assert str(record.resolved["data.openai/gsm8k/main/test"]).startswith("local sha256:")
     assert record.metrics["data.truncated"] > 0
     assert record.metrics["data.contaminated"] == 0
+
+
+def test_a_missing_package_is_one_line_with_the_remedy(tiny_cache, tiny_config, tmp_path):
+    """Where bitsandbytes is not installed, QLoRA's record says so and how to install it."""
+    (tmp_path / "bitsandbytes.py").write_text("raise ModuleNotFoundError('no', name='bitsandbytes')")
+    variables = {cache.VARIABLE: str(tiny_cache), "PYTHONPATH": str(tmp_path)}
+
+    with Launcher(device="here", machine={}, isolation="spawn", variables=variables) as launcher:
+        record = launcher.run(tiny_config("qlora"))
+
+    assert record.status is Status.ERROR
+    assert record.failure is not None
+    assert "needs the package 'bitsandbytes'" in record.failure.message
+    assert "pip install" in record.failure.message

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bench.errors import FtbenchError
+from bench.errors import INSTALL, FtbenchError, MissingPackageError
 
 
 def main() -> None:
@@ -20,6 +20,8 @@ def main() -> None:
         answer: dict[str, Any] = {"names": _serve(order)}
     except FtbenchError as error:
         answer = {"error": str(error)}
+    except ModuleNotFoundError as error:
+        answer = {"error": str(MissingPackageError(error.name or "?", "fetching", INSTALL))}
     except OSError as error:
         answer = {"error": f"the disk refuses: {error.strerror or error} ({error.filename or 'no file named'})."}
     os.write(answers, json.dumps(answer).encode() + b"\n")
