@@ -26,7 +26,8 @@ def files(ending: str = "*.py") -> list[Path]:
 def test_imports_go_down():
     """Doors, towers, reading and ground import downwards only, and torch stays in the worker."""
     pytest.importorskip("importlinter", reason="import-linter comes with the test extra")
-    done = subprocess.run(["lint-imports"], cwd=ROOT, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command as go; go()"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stdout
 
@@ -38,6 +39,34 @@ def test_a_light_door_carries_nothing_heavy(door):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == "[]"
+
+
+def test_nothing_happens_at_import(tmp_path):
+    """Importing every module outside the worker opens no socket, starts no process or thread, and writes no file."""
+    names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in files()]
+    quiet = [name for name in names if ".worker" not in name and not name.endswith("__main__")]
+    (tmp_path / "code.py").write_text(WATCH.format(names=quiet))
+    done = subprocess.run([sys.executable, "-B", tmp_path / "code.py"], capture_output=True, text=True, check=True)
+
+    assert len(quiet) > 30
+    assert done.stdout.strip() == "[]"
+
+
+WATCH = """
+import importlib, sys, threading
+import jinja2, msgspec, numpy, pandas, plotly, scipy.stats, subprocess, tabulate  # what others do is not ours
+found = []
+def watch(event, arguments):
+    opened = event == "open" and isinstance(arguments[1], str) and set(arguments[1]) & set("wax+")
+    if opened or event.startswith(("socket.connect", "socket.bind", "subprocess", "os.fork", "os.exec", "os.mkdir")):
+        found.append((event, str(arguments)))
+sys.addaudithook(watch)
+for name in {names}:
+    importlib.import_module(name)
+if threading.active_count() > 1:
+    found.append(("threads", threading.active_count()))
+print(found)
+"""
 
 
 def test_every_name_leads_to_code():

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from bench import store
-from bench.schema import Kind
+from bench.launch.sweep import locked
+from bench.schema import Kind, Status
+from bench.schema.codec import decode
 
 ROOT = Path(__file__).parents[2]
 
@@ -81,6 +83,135 @@ def test_made_up_records_stay_out_of_real_folders(tmp_path):
     assert done.returncode == 4
     assert "is not empty and not a dry-run folder" in done.stdout + done.stderr
     assert not list(tmp_path.rglob("*.json"))
+
+
+def test_real_records_stay_out_of_folders_with_made_up_ones(dry):
+    """A real session into a dry-run folder is refused before its first run, not when that run's record is written."""
+    done = suites("--benchmark-only", "--device", "cpu", "--scale", "smoke", "--results", dry[0])
+
+    assert done.returncode == 4
+    assert "holds made-up records" in done.stderr
+
+
+def test_a_folder_that_another_session_holds_is_one_line(tmp_path):
+    """Two sessions do not measure into one folder at once; the second says so and runs nothing."""
+    folder = tmp_path / "results"
+    with locked(folder):
+        (folder / "DRY").touch()
+        done = suites("--benchmark-only", "--dry-run", "--results", folder)
+
+    assert done.returncode == 4
+    assert "another session is measuring into" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert not list(folder.rglob("*.json"))
+
+
+def test_a_file_in_the_results_place_is_one_line(tmp_path):
+    """A results folder that cannot be one is a usage error."""
+    (tmp_path / "file").touch()
+    done = suites("--benchmark-only", "--dry-run", "--results", tmp_path / "file")
+
+    assert done.returncode == 4
+    assert "cannot write below" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_runs_do_not_share_the_machine(tmp_path):
+    """Together with a plugin that spreads tests over processes, as pytest-xdist does, the session is refused."""
+    (tmp_path / "spreading.py").write_text(
+        "def pytest_addoption(parser): parser.addoption('--numprocesses', type=int, default=0)\n"
+    )
+    here = {"PYTHONPATH": str(tmp_path)}
+    options = ("--benchmark-only", "--dry-run", "--results", tmp_path / "results", "-p", "spreading")
+
+    assert suites(*options, "--numprocesses=0", "-k", "learning and full", **here).returncode == 0
+    done = suites(*options, "--numprocesses=2", **here)
+    assert done.returncode == 4
+    assert "leave -n out" in done.stderr
+
+
+def test_with_benchmarks_disabled_every_run_is_still_made(tmp_path):
+    """--benchmark-disable drops pytest-benchmark's statistics, not runs."""
+    done = suites("--benchmark-disable", "--dry-run", "--results", tmp_path / "results", "-k", "speed and lora")
+
+    assert done.returncode == 0, done.stdout
+    assert [run.record.config.seed for run in store.read(tmp_path / "results")[0]] == [0, 1, 2] * 2
+    assert "Name (time in" not in done.stdout
+    assert "All cases" in done.stdout
+
+
+def test_with_benchmarks_skipped_nothing_is_run(tmp_path):
+    """--benchmark-skip skips every suite."""
+    done = suites("--benchmark-skip", "--dry-run", "--results", tmp_path / "results")
+
+    assert "6 skipped" in done.stdout
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("options", [(), ("-x",)])
+def test_a_failed_case_costs_no_other(tmp_path, options):
+    """A suite whose case is out of memory is an expected failure with its reason, and the others still run."""
+    suite = ROOT / "suites" / "conftest.py"
+    (tmp_path / "conftest.py").write_text(suite.read_text())
+    (tmp_path / "test_large.py").write_text(LARGE)
+    command = [sys.executable, "-m", "pytest", str(tmp_path), "--benchmark-only", "--dry-run", *options]
+    done = subprocess.run(
+        [*command, "--results", str(tmp_path / "results"), "-rx"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stdout
+    assert "1 passed, 1 xfailed" in done.stdout
+    assert "ended as oom: made up: no memory for this batch" in done.stdout
+    assert "--retry oom makes those again" in done.stdout
+    ends = [run.record.status for run in store.read(tmp_path / "results")[0]]
+    assert sorted(ends) == [Status.OK, Status.OOM]
+
+
+LARGE = """
+def test_large(measure, work):
+    measure(work.speed("full").but(batch_size=65), rounds=3)
+
+def test_small(measure, work):
+    measure(work.speed("full"), rounds=1)
+"""
+
+
+def test_a_disk_that_fills_up_ends_the_session_and_loses_nothing(tmp_path):
+    """When a record cannot be saved the session stops with exit code 2 and says where the record is."""
+    (tmp_path / "conftest.py").write_text((ROOT / "suites" / "conftest.py").read_text())
+    (tmp_path / "test_full.py").write_text(FILLED.format(root=str(tmp_path / "results")))
+    command = [sys.executable, "-m", "pytest", str(tmp_path), "--benchmark-only", "--dry-run"]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    done = subprocess.run(
+        [*command, "--results", str(tmp_path / "results")],
+        cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "Exit: cannot write below" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+    assert "test_second" not in done.stdout
+    (aside,) = tmp_path.glob("ftbench-record-*.json")
+    assert str(aside) in done.stdout
+    assert decode(aside.read_bytes()).status is Status.OK
+    assert len(store.read(tmp_path / "results")[0]) == 1
+
+
+FILLED = """
+import pathlib
+
+def test_first(measure, work):
+    measure(work.speed("lora"), rounds=1)
+    device = pathlib.Path({root!r}, "dry")
+    device.rename(device.with_name("dry-before"))
+    device.touch()  # where the next record's folder should be
+
+def test_now_it_is_full(measure, work):
+    measure(work.speed("full"), rounds=1)
+
+def test_second(measure, work):
+    measure(work.speed("qlora"), rounds=1)
+"""
 
 
 @pytest.mark.parametrize(
