@@ -6,7 +6,8 @@ so that with `preload` it can import torch once and fork each run from that stat
 own memory peaks and no thread pool to inherit. Where that is not safe it starts a new
 interpreter for each run instead; everything else is the same.
 
-When its input ends, because the launcher closed it or died, it kills what is running and goes.
+When its input ends, because the launcher closed it or died, it kills what is running,
+removes its folder and goes.
 Run as `python -m bench.launch.keeper ENTRY fork|spawn [PRELOAD]`, ENTRY and PRELOAD being "module:function".
 """
 
@@ -18,10 +19,12 @@ import gc
 import json
 import os
 import select
+import shutil
 import signal
 import sys
 import traceback
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -57,6 +60,7 @@ def main(entry: str, isolation: str, preload: str | None = None) -> None:
         _say(answers, {"pid": child})
         status = _wait(child, woken)
         if status is None:
+            shutil.rmtree(Path(job["words"]).parent, ignore_errors=True)  # the launcher cannot any more
             return
         _say(answers, {"status": status})
 

@@ -165,20 +165,22 @@ with launching("hangs", sys.argv[2], BEGUN=sys.argv[1]) as launcher:
 def _other_launcher(note: Path, isolation: str) -> subprocess.Popen[str]:
     root = Path(__file__).parents[2]
     command = [sys.executable, "-c", SCRIPT, str(note), isolation]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(root)})
+    environment = {**os.environ, "PYTHONPATH": str(root), "TMPDIR": str(note.parent)}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
 
 
 @pytest.mark.parametrize("isolation", ["fork", "spawn"])
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_no_worker_outlives_its_launcher(isolation, number, tmp_path):
-    """After kill -9 or SIGTERM of the launching process, keeper, run and grandchild are gone."""
+    """After kill -9 or SIGTERM of the launching process, keeper, run, grandchild and the run's folder are gone."""
     with _other_launcher(tmp_path / "begun", isolation) as launcher:
         _, keeper, group = begun(tmp_path / "begun")
         assert len(alive(group)) == 2
         launcher.send_signal(number)
         launcher.wait()
     assert eventually(lambda: alive(group) == [])
-    assert eventually(lambda: alive(os.getpgid(keeper)) == [] if Path(f"/proc/{keeper}").exists() else True)
+    assert eventually(lambda: alive(keeper) == []), "the keeper leads a group of its own"
+    assert eventually(lambda: not list(tmp_path.glob("ftbench-run-*")))
 
 
 @pytest.mark.parametrize("times", [1, 2])
@@ -192,6 +194,7 @@ def test_ctrl_c_leaves_nothing_running(times, tmp_path):
         assert launcher.wait() != 0
     assert times == 2 or (said, launcher.returncode) == ("interrupted\n", 7)
     assert eventually(lambda: alive(group) == [])
+    assert eventually(lambda: not list(tmp_path.glob("ftbench-run-*")))
 
 
 def test_the_launcher_blocks_and_does_not_spin():
