@@ -15,6 +15,7 @@ from typing import Protocol
 
 from bench import store
 from bench.errors import BadValueError, BusyError, StoreError
+from bench.launch import journal
 from bench.launch.machine import STACK_FACTS
 from bench.schema import Kind, RunConfig, RunRecord, Status
 from bench.schema.catalogue import Scalar
@@ -55,9 +56,9 @@ class Repeat:
 class Sweep:
     """Runs configs into `root`, and takes what a former session finished instead of repeating it.
 
-    A finished run counts when configuration, seed, device, the versions of the training
-    stack (`stack`) and the model's revision (in `revisions`, by the model's name) are the
-    same. Create it inside `locked(root)`.
+    A finished run counts when it was made here (`launch.journal`) and configuration, seed,
+    device, the versions of the training stack (`stack`) and the model's revision (in
+    `revisions`, by the model's name) are the same. Create it inside `locked(root)`.
     """
 
     root: Path
@@ -70,17 +71,20 @@ class Sweep:
 
     def __post_init__(self) -> None:
         self._finished = defaultdict(list)
+        here = journal.made_here(self.root)
         if self.root.is_dir():
             for found in store.scan(self.root):
-                if isinstance(found, store.Stored) and self._is_mine(found.record):
+                if isinstance(found, store.Unreadable) or found.path.relative_to(self.root).as_posix() not in here:
+                    continue
+                if self._is_mine(found.record):
                     self._finished[_key(found.record.config)].append(found)
 
     def _is_mine(self, record: RunRecord) -> bool:
-        made_here = record.kind in (Kind.MEASURED, Kind.DRY) and record.device == self.device
+        same_device = record.kind in (Kind.MEASURED, Kind.DRY) and record.device == self.device
         same_stack = all(record.environment.get(name) == self.stack.get(name) for name in STACK_FACTS | set(self.stack))
         revision = record.resolved.get("model.revision")  # absent where the run died before its model was there
         same_model = revision is None or revision == self.revisions.get(record.config.model, revision)
-        return made_here and same_stack and same_model and not self.repeat.wants(record)
+        return same_device and same_stack and same_model and not self.repeat.wants(record)
 
     def result(self, config: RunConfig) -> tuple[store.Stored, bool]:
         """Return the run of `config` and whether it was made now (True) or taken from before (False).
@@ -95,9 +99,11 @@ class Sweep:
                 return found, False
         record = self.runs.run(config)
         try:
-            return store.Stored(store.save(record, self.root), record), True
+            path = store.save(record, self.root)
         except StoreError as error:
             raise StoreError(f"{error} {_put_aside(record)}") from error
+        journal.note(path, self.root)
+        return store.Stored(path, record), True
 
 
 def _had_less_time(record: RunRecord, config: RunConfig) -> bool:

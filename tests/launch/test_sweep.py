@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -16,6 +17,7 @@ from msgspec.structs import replace
 
 from bench import store
 from bench.errors import BadValueError, BusyError, StoreError
+from bench.launch import journal
 from bench.launch.sweep import Repeat, Sweep, locked
 from bench.schema import Failure, Kind, RunConfig, RunRecord, Status
 from bench.schema.codec import decode
@@ -106,8 +108,20 @@ def test_more_time_is_a_reason_to_run_again(tmp_path):
 @pytest.mark.parametrize("kind", [Kind.PREDICTED, Kind.PUBLISHED])
 def test_a_number_that_was_not_measured_here_is_no_finished_run(tmp_path, kind):
     """A prediction for this device does not stand in for a measurement."""
-    store.save(replace(Counting().run(asked()), kind=kind), tmp_path)
+    journal.note(store.save(replace(Counting().run(asked()), kind=kind), tmp_path), tmp_path)
     assert made_again(tmp_path, asked())
+
+
+def test_what_a_clone_brings_is_not_finished_here(tmp_path):
+    """Records copied from a machine that looks the same are shown, and every run is still made."""
+    there, here = tmp_path / "there", tmp_path / "here"
+    sweep(there).result(asked())
+    shutil.copytree(there / DEVICE, here / DEVICE)
+    one = sweep(here)
+
+    assert one.result(asked())[1]
+    assert len(store.read(here)[0]) == 2
+    assert not sweep(here).result(asked())[1], "what was made here is kept"
 
 
 def test_a_damaged_file_is_no_finished_run(tmp_path):
