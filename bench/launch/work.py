@@ -90,8 +90,9 @@ class Work:
     def learning_rate(self, method: str) -> float:
         """Pick the usual rate: 2e-4 for adapters (the guide's section 5) and 1e-5 for all weights.
 
-        Below half a billion parameters both are higher: 1e-3 and 1e-4, which of the rates tried on
-        SmolLM2-135M and two-digit addition gave the best accuracy.
+        Below half a billion parameters both are higher: 1e-3 and 1e-4, chosen on SmolLM2-135M and two-digit
+        addition with one seed. LoRA reached 48, 60 and 61 % at 5e-4, 1e-3 and 2e-3; Full 58 and 60 % at 5e-5
+        and 1e-4; 200 items each, so neighbours are not told apart.
         """
         tiny = self.model in MODELS and MODELS[self.model].parameters < 500_000_000
         if method == "full":
