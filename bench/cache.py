@@ -21,6 +21,8 @@ import msgspec
 from bench.errors import NotFetchedError
 
 VARIABLE = "FTBENCH_CACHE"
+DATA_VARIABLE = "FTBENCH_DATA_DIR"
+"""Tells a run the folder of data sets laid out like the hub, where there is one."""
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):

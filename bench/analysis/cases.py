@@ -16,9 +16,9 @@ from bench.schema import Kind, RunConfig, Status
 from bench.schema.catalogue import METHODS
 from bench.schema.metrics import METRICS
 from bench.schema.models import MODELS
+from bench.schema.record import STACK
 from bench.store import Stored, Unreadable
 
-STACK = ("torch", "transformers", "peft", "bitsandbytes")
 ITEMS = {"evaluate.accuracy_before": "before", "evaluate.accuracy": "after"}
 
 

@@ -18,12 +18,12 @@ import bench
 from bench.errors import BadValueError
 from bench.launch.scrub import scrub
 from bench.schema.catalogue import Scalar
+from bench.schema.record import STACK
 
 PACKAGES = (
     "torch", "transformers", "peft", "bitsandbytes", "accelerate", "datasets", "safetensors",
     "tokenizers", "numpy", "gguf", "pytest", "pytest-benchmark",
 )  # fmt: skip
-STACK = ("torch", "transformers", "peft", "bitsandbytes")
 STACK_FACTS = frozenset(f"package.{name}" for name in STACK)
 """Facts about packages whose version makes a result another result."""
 

@@ -115,7 +115,7 @@ class Session:
     def _launcher(self) -> Launcher:
         variables = {cache.VARIABLE: str(cache.root())}
         if self._options.data_dir:
-            variables["FTBENCH_DATA_DIR"] = str(self._options.data_dir.resolve())
+            variables[cache.DATA_VARIABLE] = str(self._options.data_dir.resolve())
         return Launcher(
             device=self._device_slug(),
             machine=machine.facts(),

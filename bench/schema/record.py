@@ -14,6 +14,9 @@ from bench.schema.config import RunConfig, Slug
 # 1  first version
 FORMAT = 1
 
+STACK = ("torch", "transformers", "peft", "bitsandbytes")
+"""Packages whose version makes a result another result; an environment holds it as `package.<name>`."""
+
 Number = int | float
 Started = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
 Bits = Annotated[str, msgspec.Meta(pattern=r"^[01]*$")]

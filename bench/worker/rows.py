@@ -11,14 +11,13 @@ from bench import cache
 from bench.errors import NotFetchedError
 from bench.worker.tasks import DataSet
 
-FOLDER = "FTBENCH_DATA_DIR"
 READERS = {".jsonl": "json", ".json": "json", ".parquet": "parquet"}
 
 
 @lru_cache
 def local_file(data_set: DataSet) -> Path | None:
     """Return <folder>/<owner>/<name>/<config>/<split>.jsonl (or .parquet) where `FTBENCH_DATA_DIR` has it."""
-    folder = os.environ.get(FOLDER)
+    folder = os.environ.get(cache.DATA_VARIABLE)
     if not folder:
         return None
     stem = Path(folder, *data_set.name.split("/"), data_set.config, data_set.split)

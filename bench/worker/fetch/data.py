@@ -10,14 +10,14 @@ from bench import cache
 from bench.errors import FetchError, NotFetchedError
 from bench.schema.catalogue import TASKS, find, load
 from bench.worker.fetch import hub
-from bench.worker.rows import FOLDER, local_file, rows
+from bench.worker.rows import local_file, rows
 from bench.worker.tasks import DataSet, Task
 
 
 def fetch_task(name: str, data_dir: Path | None) -> None:
     """Make every data set of a task readable without network. Raises `FetchError`."""
     if data_dir:
-        os.environ[FOLDER] = str(data_dir)
+        os.environ[cache.DATA_VARIABLE] = str(data_dir)
     task: Task = load(find("task", TASKS, name))
     for data_set in task.data_sets:
         if local_file(data_set) is None:
