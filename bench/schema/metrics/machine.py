@@ -1,0 +1,64 @@
+"""The machine while it ran: canaries, neighbours, energy, clocks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from bench.schema.metrics.metric import Metric
+
+CANARIES: Mapping[str, Metric] = MappingProxyType({
+    f"canary.{what}_{when}": Metric(unit, "higher", "noisy", f"canary {label}, {when}", f"{about} {when} the run.")
+    for when in ("before", "after")
+    for what, unit, label, about in (
+        ("gemm", "FLOP/s", "GEMM", "Median speed of a fixed square matrix product in the run's dtype,"),
+        ("copy", "B/s", "copy", "Median speed of copying a fixed block of memory (bytes read plus bytes written),"),
+    )
+})
+
+MACHINE: Mapping[str, Metric] = MappingProxyType({
+    **CANARIES,
+    "canary.drift": Metric("1", "neither", "noisy", "canary drift",
+                           "Largest relative change of a canary from before to after.", raw="canary.gemm_before"),
+    "train.neighbour_cores": Metric("1", "lower", "noisy", "cores taken by others",
+                                    "Cores that other processes kept busy on average during the timed steps: busy and "
+                                    "stolen time of all processors (/proc/stat) minus this process's own."),
+    "train.stolen_cores": Metric("1", "lower", "noisy", "cores stolen",
+                                 "Cores that the hypervisor gave to others on average during the timed steps (steal in "
+                                 "/proc/stat)."),
+    "train.cpu_stall": Metric("s", "lower", "noisy", "waiting for a core",
+                              "Time in which some task of the machine waited for a processor during the timed steps "
+                              "(/proc/pressure/cpu, some total)."),
+    "train.memory_stall": Metric("s", "lower", "noisy", "waiting for memory",
+                                 "Time in which some task of the machine waited for memory during the timed steps "
+                                 "(/proc/pressure/memory, some total)."),
+    "train.io_stall": Metric("s", "lower", "noisy", "waiting for a disk",
+                             "Time in which some task of the machine waited for a disk during the timed steps "
+                             "(/proc/pressure/io, some total)."),
+    "train.foreign_processes": Metric("1", "lower", "noisy", "other processes on the GPU",
+                                      "Most other compute processes NVML saw on this GPU at either end of the timed "
+                                      "steps.", devices=("cuda",)),
+    "train.energy": Metric("J", "lower", "noisy", "energy",
+                           "Energy during the timed steps. GPU: NVML's total energy counter, the board alone, host "
+                           "excluded. CPU: RAPL packages, whole sockets."),
+    "train.energy_error": Metric("J", "lower", "noisy", "error of the energy",
+                                 "What the counter's update step can make of the energy at both ends together."),
+    "train.energy_per_token": Metric("J/tok", "lower", "noisy", "energy a token",
+                                     "train.energy over the non-padding tokens of the timed steps.",
+                                     raw="train.energy"),
+    "train.power": Metric("W", "lower", "noisy", "mean power",
+                          "train.energy over the wall time of the timed steps.", raw="train.energy"),
+    "train.sm_clock": Metric("Hz", "higher", "noisy", "SM clock",
+                             "Median of the streaming multiprocessors' clock, read while the timed steps ran.",
+                             devices=("cuda",)),
+    "train.temperature_start": Metric("Cel", "lower", "noisy", "temperature before",
+                                      "GPU temperature when the timed steps began.", devices=("cuda",)),
+    "train.temperature_end": Metric("Cel", "lower", "noisy", "temperature after",
+                                    "GPU temperature when the timed steps ended.", devices=("cuda",)),
+    "train.power_cap_seconds": Metric("s", "lower", "noisy", "held back by the power cap",
+                                      "Time the clocks were held back by the software power cap during the timed "
+                                      "steps (NVML field 74). Normal on a loaded GPU.", devices=("cuda",)),
+    "train.throttled_seconds": Metric("s", "lower", "noisy", "throttled",
+                                      "Time the clocks were held back by heat or the power brake during the timed "
+                                      "steps (NVML fields 269, 270, 271).", devices=("cuda",)),
+})  # fmt: skip

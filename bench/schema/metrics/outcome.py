@@ -1,0 +1,32 @@
+"""What a run is about: its size, what it learned, what it leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from bench.schema.metrics.metric import Metric
+
+OUTCOME: Mapping[str, Metric] = MappingProxyType({
+    "parameters.total": Metric("1", "neither", "exact", "parameters",
+                               "Weights of the model and its adapters; a 4-bit weight counts as one."),
+    "parameters.trainable": Metric("1", "neither", "exact", "trainable parameters", "Weights that get a gradient."),
+    "parameters.trainable_share": Metric("1", "neither", "exact", "trainable share",
+                                         "parameters.trainable over parameters.total.", raw="parameters.trainable"),
+    "train.loss_first": Metric("1", "lower", "stochastic", "first loss", "Loss of the first step.", raw="step.loss"),
+    "train.loss_last": Metric("1", "lower", "stochastic", "last loss",
+                              "Mean loss of the last tenth of the steps, at least one.", raw="step.loss"),
+    "evaluate.accuracy_before": Metric("1", "higher", "near-exact", "accuracy before",
+                                       "Share of the test items answered right before training.", raw="before"),
+    "evaluate.accuracy": Metric("1", "higher", "stochastic", "accuracy",
+                                "Share of the test items answered right after training.", raw="after"),
+    "evaluate.tokens_per_second": Metric("tok/s", "higher", "noisy", "generated tokens/s",
+                                         "Tokens generated over wall time, batched greedy decoding of the test items, "
+                                         "after training.", raw="evaluate.batch_seconds"),
+    "data.truncated": Metric("1", "lower", "exact", "examples cut",
+                             "Training examples longer than sequence_length, cut at its end."),
+    "data.contaminated": Metric("1", "lower", "exact", "test items seen",
+                                "Test items whose prompt is also a training prompt."),
+    "save.adapter_bytes": Metric("B", "lower", "exact", "adapter on disk",
+                                 "Bytes of the adapter's weight file as peft saves it."),
+})  # fmt: skip
