@@ -99,10 +99,14 @@ OPTIMIZERS: Mapping[str, Entry] = MappingProxyType({
                          "torch.optim.AdamW in one kernel a step."),
     "adamw_8bit": Entry("bench.worker.optimizers:adamw_8bit", "AdamW 8-bit",
                         "bitsandbytes AdamW with 8-bit states."),
+    "adamw_32bit": Entry("bench.worker.optimizers:adamw_32bit", "AdamW 32-bit (bitsandbytes)",
+                         "bitsandbytes AdamW with 32-bit states."),
     "paged_adamw_8bit": Entry("bench.worker.optimizers:paged_adamw_8bit", "AdamW 8-bit, paged",
                               "bitsandbytes AdamW with 8-bit states in pageable memory; the guide's choice. GPU only."),
     "paged_adamw_32bit": Entry("bench.worker.optimizers:paged_adamw_32bit", "AdamW 32-bit, paged",
                                "bitsandbytes AdamW with 32-bit states in pageable memory. GPU only."),
+    "mapped_adamw": Entry("bench.worker.paging.mapped:mapped_adamw", "AdamW, mapped",
+                          "torch.optim.AdamW with its states in a mapped file: paging on a host. CPU only."),
 })  # fmt: skip
 
 DEVICES: Mapping[str, Entry] = MappingProxyType({

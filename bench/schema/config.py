@@ -67,6 +67,21 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     evaluate_items: Quantity = 0
     """Test items scored before and after training; 0 scores none."""
     evaluate_batch_size: Count = 50
+    infer_tokens: Quantity = 0
+    """Tokens generated after training, one sequence at a time; 0 generates none."""
+    merge: bool = False
+    """At the end, merge the adapter into the base."""
+    inspect: bool = True
+    """After everything timed, look into steps of the largest batch: memory by category, seconds by stage."""
+    paging: Literal["none", "prefetch", "fault", "limit", "ballast"] = "none"
+    """How paged optimiser state is kept away before every other pair of timed steps: moved out, and brought back by a
+    prefetch or by page faults; or pushed out by a memory limit (CPU) or by another process's GPU memory (ballast)."""
+    paging_fraction: Share = 0.0
+    """Share of the paged state that is kept away; with `ballast`, what it exceeds its room by."""
+    uvm_counters: bool = False
+    """Attach CUPTI's unified-memory counters; such a run gives no headline speed."""
+    memory_limit: Quantity = 0
+    """Bytes of private memory a run may take on the host (RLIMIT_DATA); 0 does not limit."""
     timeout_s: Positive = 3600.0
 
     def but(self, **changes: Any) -> RunConfig:

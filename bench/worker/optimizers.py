@@ -27,6 +27,11 @@ def adamw_8bit(parameters: Parameters, config: RunConfig) -> torch.optim.Optimiz
     return _of_bitsandbytes("AdamW8bit", parameters, config)
 
 
+def adamw_32bit(parameters: Parameters, config: RunConfig) -> torch.optim.Optimizer:
+    """bitsandbytes AdamW with 32-bit states."""
+    return _of_bitsandbytes("AdamW32bit", parameters, config)
+
+
 def paged_adamw_8bit(parameters: Parameters, config: RunConfig) -> torch.optim.Optimizer:
     """bitsandbytes AdamW with 8-bit states in managed memory."""
     return _of_bitsandbytes("PagedAdamW8bit", _pageable(parameters), config)
