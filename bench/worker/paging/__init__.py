@@ -1,0 +1,1 @@
+"""Paging: optimiser state made to leave, and what its way back costs."""
