@@ -76,7 +76,7 @@ class Products(TorchFunctionMode):
     def _see_weight(self, given: torch.Tensor, outputs: int, inputs: int, *, trained: bool) -> None:
         if given.numel() != self._tokens * inputs:
             raise UnsupportedError(
-                f"a product of {tuple(given.shape)} with a weight does not run once a token, as where experts are routed"
+                f"a product of {tuple(given.shape)} with a weight is not run once a token, as where experts are routed"
             )
         size = outputs * inputs
         self.weights += size
