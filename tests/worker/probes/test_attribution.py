@@ -1,0 +1,269 @@
+"""Every byte of a recorded step has one category, and categories always sum to what is alive."""
+
+from __future__ import annotations
+
+from itertools import accumulate
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.schema.metrics.memory import CATEGORIES
+from bench.worker.probes.attribution import replay
+from bench.worker.probes.trace import Block, Change, Mark, Trace
+
+
+def traced(*story):
+    """Make a trace of names (marks) and pairs of address and size (changes), a nanosecond apart."""
+    changes, marks = [], []
+    for event in story:
+        if isinstance(event, str):
+            marks.append(Mark(len(changes), event))
+        else:
+            changes.append(Change(len(changes), *event))
+    return Trace(changes, marks)
+
+
+def found(attribution):
+    """Return the categories at the peak that are not zero."""
+    return {category: size for category, size in attribution.peak.items() if size}
+
+
+STEP = (
+    "forward", (1, 100), (2, 30), (2, -30),
+    "head", (3, 500), (4, 4),
+    "backward", (5, 500), (3, -500), (6, 40), (7, 60), (5, -500),
+    "head_done", (8, 10), (1, -100), (7, -60), (8, -10), (4, -4),
+    "optimizer", (9, 80), (10, 7), (10, -7),
+    "end", (6, -40),
+)  # fmt: skip
+"""A weight's gradient at 6, the head's input's at 7, optimiser state at 9."""
+KNOWN = {"optimizer": {6: "gradients"}, "end": {9: "optimizer_state"}}
+
+
+def test_a_step_worked_by_hand():
+    """The peak is in backward, where two logits-sized blocks, the loss, activations and weights are alive."""
+    result = replay([Block(50, 1000, "base_float32"), Block(51, 9, "other")], traced(*STEP), KNOWN)
+
+    assert result.total == 1009 + 100 + 500 + 4 + 500
+    assert found(result) == {"base_float32": 1000, "other": 9, "activations": 100, "logits": 1004}
+    assert result.stage == "backward"
+    assert result.stages == {"forward": 1009 + 604, "backward": result.total, "optimizer": 1009 + 40 + 80 + 7}
+    assert result.head_seen
+    assert result.strays == 0
+
+
+def levels_of(result):
+    """Return the bytes of every category after every change."""
+    level = dict(result.start)
+    seen = [dict(level)]
+    for shift in result.shifts:
+        level[shift.category] += shift.size
+        seen.append(dict(level))
+    return seen
+
+
+def test_categories_last_a_whole_life():
+    """Gradients count from their allocation in backward on, state from the update, what flows on is temporary."""
+    levels = levels_of(replay([], traced(*STEP), KNOWN))
+
+    assert [level["gradients"] for level in levels] == [0] * 8 + [40] * 11
+    assert max(level["optimizer_state"] for level in levels) == 80
+    assert max(level["temporaries"] for level in levels) == 70  # the head's input's gradient and one more
+    assert levels[-1] == {**dict.fromkeys(CATEGORIES, 0), "gradients": 40, "optimizer_state": 80}
+
+
+def test_what_follows_the_end_is_no_part_of_the_step():
+    """An allocation after `end` is neither the peak nor in the timeline."""
+    result = replay([], traced("forward", (1, 10), "optimizer", "end", (2, 1000)), {})
+
+    assert result.total == 10
+    assert len(result.shifts) == 1
+
+
+def test_micro_batches_each_have_their_activations_and_logits():
+    """The second forward pass is not taken for a part of the first backward pass."""
+    one = ("forward", (1, 100), "head", (2, 50), "backward", (1, -100), (3, 5), (2, -50), (3, -5), "head_done")
+    result = replay([], traced(*one, *one, "optimizer", "end"), {})
+
+    assert max(level["activations"] for level in levels_of(result)) == 100
+    assert max(level["logits"] for level in levels_of(result)) == 55
+    assert result.stages == {"forward": 150, "backward": 150, "optimizer": 0}
+
+
+def test_a_head_whose_input_needs_no_gradient_owns_the_whole_backward_pass():
+    """Without `head_done`, all that backward allocates and nobody owns belongs to the head."""
+    story = ("forward", (1, 9), (1, -9), "head", (2, 50), "backward", (3, 50), (4, 7), "optimizer", (5, 3), "end")
+    result = replay([], traced(*story), {"optimizer": {4: "gradients"}})
+
+    assert found(result) == {"logits": 100, "gradients": 7, "temporaries": 3}
+
+
+def test_without_a_head_the_result_says_so():
+    """A loss computed without calling the head leaves its bytes among activations and temporaries."""
+    result = replay([], traced("forward", (1, 100), "backward", (2, 100), "optimizer", "end"), {})
+
+    assert not result.head_seen
+    assert found(result) == {"activations": 100, "temporaries": 100}
+
+
+def test_an_address_used_again_does_not_inherit():
+    """What lies at a gradient's address before it and after it is a temporary."""
+    story = ("forward", "backward", (1, 10), (1, -10), (1, 20), "optimizer", (1, -20), (1, 30), "end")
+    levels = levels_of(replay([], traced(*story), {"optimizer": {1: "gradients"}}))
+
+    assert [(level["gradients"], level["temporaries"]) for level in levels] == [
+        (0, 0), (0, 10), (0, 0), (20, 0), (0, 0), (0, 30),
+    ]  # fmt: skip
+
+
+def test_an_owner_known_at_a_mark_says_nothing_of_other_marks():
+    """State known at `end` does not name what lay at its address at `optimizer`."""
+    story = ("forward", "backward", (1, 10), "optimizer", (1, -10), (1, 30), "end")
+    levels = levels_of(replay([], traced(*story), {"end": {1: "optimizer_state"}}))
+
+    assert levels[1]["temporaries"] == 10
+    assert levels[3]["optimizer_state"] == 30
+
+
+def test_what_comes_before_the_first_mark_is_temporary():
+    """A scalar made before the forward pass is no activation, though it outlives the pass."""
+    result = replay([], traced((1, 4), "forward", (2, 8), "backward", "optimizer", "end"), {})
+
+    assert found(result) == {"temporaries": 4, "activations": 8}
+    assert result.stages["forward"] == 12
+
+
+def test_releases_of_unknown_blocks_are_counted_and_ignored():
+    """A release of what was never seen changes no total."""
+    result = replay([Block(1, 10, "buffers")], traced("forward", (77, -5), (2, 3), "backward", "optimizer", "end"), {})
+
+    assert result.strays == 1
+    assert result.total == 13
+
+
+def test_an_address_given_out_twice_is_released_first():
+    """An unseen release shows when the address comes again; the old block does not stay alive."""
+    result = replay([Block(1, 10, "other")], traced("forward", (1, 4), "end"), {})
+
+    assert result.strays == 1
+    assert result.total == 10
+    assert levels_of(result)[-1]["other"] == 0
+
+
+def test_a_release_takes_what_its_address_holds():
+    """The CPU's profiler may tell a stale size of a block from before; the block's own size leaves."""
+    result = replay([Block(1, 10, "other")], traced("forward", (1, -3), (2, 10), "end"), {})
+
+    assert result.strays == 0
+    assert result.total == 10
+
+
+def test_a_trace_without_marks_has_a_total():
+    """A traced evaluation has no stages, and still its peak."""
+    result = replay([Block(1, 10, "base_float32")], traced((2, 5), (2, -5), (3, 4)), {})
+
+    assert result.total == 15
+    assert found(result) == {"base_float32": 10, "temporaries": 5}
+
+
+def test_nothing_at_all_is_a_peak_of_what_was_there():
+    """A step without an allocation peaks at its start."""
+    result = replay([Block(1, 10, "buffers")], Trace([], []), {})
+
+    assert (result.total, result.stage, result.stages) == (10, "forward", {"forward": 10})
+
+
+MARKS = ("forward", "head", "backward", "head_done", "optimizer")
+
+
+@st.composite
+def steps(draw):
+    """A consistent step: releases only of what is alive, marks in order anywhere, owners of anything."""
+    before = [Block(address, draw(st.integers(1, 50)), draw(st.sampled_from(list(CATEGORIES)))) for address in range(3)]
+    alive = {block.address: block.size for block in before}
+    story = []
+    marks = [name for _ in range(draw(st.integers(1, 2))) for name in MARKS[:4]] + ["optimizer"]
+    for _ in range(draw(st.integers(0, 40))):
+        if marks and draw(st.booleans()):
+            story.append(marks.pop(0))
+        address = draw(st.integers(0, 8))
+        if address in alive:
+            story.append((address, -alive.pop(address)))
+        else:
+            alive[address] = draw(st.integers(1, 50))
+            story.append((address, alive[address]))
+    known = st.dictionaries(st.integers(0, 9), st.sampled_from(list(CATEGORIES)))
+    return before, traced(*story, "end"), {name: draw(known) for name in ("optimizer", "end")}
+
+
+@given(steps())
+def test_categories_sum_to_the_running_total_at_every_instant(step):
+    """The sum of all categories is what the changes alone add up to, and no category is ever negative."""
+    before, trace, known = step
+    result = replay(before, trace, known)
+
+    running = accumulate((change.size for change in trace.changes), initial=sum(block.size for block in before))
+    levels = levels_of(result)
+    assert [sum(level.values()) for level in levels] == list(running)
+    assert min(min(level.values()) for level in levels) >= 0
+    assert set(result.peak) == set(CATEGORIES)
+
+
+@given(steps())
+def test_the_peak_is_the_highest_running_total(step):
+    """Total and categories are those of the first highest instant, and the highest stage has it."""
+    before, trace, known = step
+    result = replay(before, trace, known)
+
+    totals = [sum(level.values()) for level in levels_of(result)]
+    assert result.total == max(totals) == sum(result.peak.values())
+    assert result.peak == levels_of(result)[totals.index(max(totals))]
+    assert result.total == max(result.stages.values()) == result.stages[result.stage]
+    assert result.strays == 0
+
+
+@given(steps(), st.permutations(range(9)))
+def test_where_blocks_lie_does_not_matter(step, addresses):
+    """Moving every block to another address, the owners' knowledge with it, changes nothing."""
+    before, trace, known = step
+
+    def moved(address):
+        return addresses[address] if address < len(addresses) else address
+
+    there = Trace([change._replace(address=moved(change.address)) for change in trace.changes], trace.marks)
+    owners = {mark: {moved(a): category for a, category in owned.items()} for mark, owned in known.items()}
+
+    assert replay([b._replace(address=moved(b.address)) for b in before], there, owners) == replay(before, trace, known)
+
+
+@given(steps(), st.randoms())
+def test_the_order_of_what_was_there_does_not_matter(step, random):
+    """Blocks alive before may be listed in any order."""
+    before, trace, known = step
+    shuffled = random.sample(before, len(before))
+
+    assert replay(shuffled, trace, known) == replay(before, trace, known)
+
+
+@given(steps())
+def test_a_block_that_comes_and_goes_between_two_changes_moves_nothing_else(step):
+    """An independent block adds itself while it lives; every other instant is as before."""
+    before, trace, known = step
+    at = len(trace.changes)
+    changes = [*trace.changes, Change(at, 99, 7), Change(at, 99, -7)]
+    plain, more = (
+        replay(before, trace, known),
+        replay(before, Trace(changes, [*trace.marks[:-1], Mark(at + 2, "end")]), known),
+    )
+
+    assert levels_of(more)[: at + 1] == levels_of(plain)[: at + 1]
+    assert more.total == max(plain.total, sum(levels_of(plain)[-1].values()) + 7)
+
+
+@pytest.mark.parametrize("mark", ["optimizer", "end"])
+def test_owners_of_addresses_that_hold_nothing_are_ignored(mark):
+    """Memory the allocator does not manage (paged state, host tensors) is in no category."""
+    result = replay([], traced("forward", (1, 5), "optimizer", "end"), {mark: {123: "optimizer_state"}})
+
+    assert found(result) == {"temporaries": 5}
