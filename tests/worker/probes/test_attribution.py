@@ -93,6 +93,31 @@ def test_an_address_used_again_does_not_inherit():
     ]  # fmt: skip
 
 
+def test_a_forward_block_that_is_gone_is_no_activation_though_its_address_lives_on():
+    """Released before backward, its address given to a logit: it was temporary."""
+    story = ("forward", (1, 10), (1, -10), "head", (1, 20), "backward", "head_done", "optimizer", "end")
+    levels = levels_of(replay([], traced(*story), {}))
+
+    assert [(level["temporaries"], level["logits"], level["activations"]) for level in levels] == [
+        (0, 0, 0), (10, 0, 0), (0, 0, 0), (0, 20, 0),
+    ]  # fmt: skip
+
+
+def test_what_the_head_passed_on_is_no_activation_of_the_next_micro_batch():
+    """It is still alive at the second `backward`, but no forward pass made it."""
+    story = ("forward", "head", "backward", (1, 10), "head_done", "forward", "head", "backward", "head_done", "end")
+
+    assert found(replay([], traced(*story), {})) == {"temporaries": 10}
+
+
+def test_a_peak_reached_by_the_last_allocation_of_a_stage_is_that_stages():
+    """The next stage starts as high, but did not get there."""
+    result = replay([], traced("forward", (1, 10), "backward", (1, -10), "optimizer", "end"), {})
+
+    assert result.stage == "forward"
+    assert result.stages == {"forward": 10, "backward": 10, "optimizer": 0}
+
+
 def test_an_owner_known_at_a_mark_says_nothing_of_other_marks():
     """State known at `end` does not name what lay at its address at `optimizer`."""
     story = ("forward", "backward", (1, 10), "optimizer", (1, -10), (1, 30), "end")

@@ -79,6 +79,17 @@ def test_a_block_that_outlives_its_mark_is_no_mark():
     assert list(trace.changes) == changes
 
 
+def test_a_release_at_another_address_makes_no_mark():
+    """An older block of a mark's size, released in the middle, is not the mark's own tensor."""
+    sizes = [(2, OPENING), (1, OPENING), (2, -OPENING), (3, NUMBERED), (3, -NUMBERED)]
+    changes = [Change(time, address, size) for time, (address, size) in enumerate(sizes)]
+
+    trace = marked(changes, [])
+
+    assert trace is not None
+    assert list(trace.changes) == changes
+
+
 @pytest.mark.parametrize("collecting", [True, False])
 def test_the_collector_rests_within_a_mark_and_is_as_before_afterwards(collecting):
     """No cyclic garbage is released between a mark's two tensors, and a disabled collector stays disabled."""
