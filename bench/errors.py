@@ -58,6 +58,7 @@ class RunDidNotFinishError(FtbenchError):
 
     def __init__(self, case: str, status: str, why: str) -> None:
         super().__init__(f"{case} ended as {status}: {why}")
+        self.status = status
 
 
 class UnsupportedError(FtbenchError):

@@ -9,17 +9,21 @@ from typing import Any
 
 import pytest
 
-from bench import store
 from bench.errors import FtbenchError, RunDidNotFinishError, StoreError
 from bench.launch import clock
-from bench.launch.session import Session
+from bench.launch.limit import Limit, largest
+from bench.launch.session import Session, unfinished
 from bench.launch.work import SCALES, Work
 from bench.schema import RunConfig, RunRecord, Status
 
 Measure = Callable[..., list[RunRecord]]
+FindLimit = Callable[..., Limit]
 
 EXPECTED_ENDS = (Status.OOM, Status.UNSUPPORTED)
 """Ends that answer the question a case asks; pytest shows them as expected failures with their reason."""
+
+MEASURING = {"measure", "find_limit"}
+"""Fixtures of tests that measure."""
 
 HERE = Path(__file__).parent
 
@@ -36,6 +40,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--rerun", action="store_true", help="make finished runs again")
     group.addoption("--retry", default="", metavar="STATUS,...", help="make runs again that ended so: oom,timeout")
     group.addoption("--isolation", choices=("fork", "spawn"), help="how runs start (default: what is safe here)")
+    group.addoption("--memory-limit", metavar="SIZE", help="host memory a run may take, for example 4GiB")
+    group.addoption("--find-limit", action="store_true", help="search the largest batch and longest sequence that fit")
+    group.addoption("--oversubscribe", action="store_true", help="really run a GPU out of room for managed memory")
     group.addoption("--dry-run", action="store_true", help="run the whole chain with made-up numbers")
 
 
@@ -59,7 +66,7 @@ def _suites(items: Sequence[pytest.Item]) -> list[pytest.Function]:
     return [
         item
         for item in items
-        if isinstance(item, pytest.Function) and item.path.is_relative_to(HERE) and "measure" in item.fixturenames
+        if isinstance(item, pytest.Function) and item.path.is_relative_to(HERE) and MEASURING & set(item.fixturenames)
     ]
 
 
@@ -68,6 +75,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         item.add_marker(pytest.mark.benchmark(timer=clock.trained_seconds))
         if not _is_asked_for(config) and not config.option.collectonly:
             item.add_marker(pytest.mark.skip(reason="measures for minutes; ask for it with --benchmark-only"))
+        if "find_limit" in item.fixturenames and not config.option.find_limit:
+            item.add_marker(pytest.mark.skip(reason="makes many runs; ask for it with --find-limit"))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -77,7 +86,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     here = session.config.stash[SESSION]
     for item in _suites(session.items):
         parameters = item.callspec.params if hasattr(item, "callspec") else {}
-        given = {"measure": here.planner(item.name), "work": here.work, **parameters}
+        planned = {"measure": here.planner(item.name), "find_limit": here.search_planner(item.name)}
+        given = {**planned, "work": here.work, "pytestconfig": session.config, **parameters}
         try:
             item.obj(**{name: given[name] for name in inspect.signature(item.obj).parameters})
         except FtbenchError as error:
@@ -126,15 +136,17 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 def _summary_lines(session: Session) -> Iterator[str]:
     from bench.analysis.cases import group
+    from bench.report.limits import limits
     from bench.report.memory import memory
     from bench.report.render import to_text
     from bench.report.summary import summary
 
-    if session.runs:
-        cases = group(session.runs)
-        for table in (summary(cases), memory(cases)):
-            yield from to_text(table).splitlines()
-            yield ""
+    cases, tried = group(session.runs), group(session.tries)
+    tables = [summary(cases), memory(cases)] if cases else []
+    for table in tables + ([limits(tried)] if tried else []):
+        yield from to_text(table).splitlines()
+        yield ""
+    if cases or tried:
         yield from session.closing_lines()
 
 
@@ -150,35 +162,68 @@ def measure(benchmark: Any, request: pytest.FixtureRequest) -> Measure:
     session = request.config.stash[SESSION]
 
     def measure(config: RunConfig, rounds: int) -> list[RunRecord]:
-        found: list[store.Stored] = []
+        found: list[RunRecord] = []
 
         def one_run() -> None:
             stored, fresh = session.result(config.but(seed=len(found)))
-            record, number = stored.record, len(found) + 1
-            found.append(stored)
-            _say(request.config, session.progress_line(request.node.name, number, rounds, record, fresh=fresh))
-            if record.status is not Status.OK:
-                raise RunDidNotFinishError(record.case, record.status, record.failure.message if record.failure else "")
-            clock.advance(session.step_seconds(record))
+            found.append(stored.record)
+            _say(request, session.progress_line(request.node.name, len(found), rounds, found[-1], fresh=fresh))
+            if found[-1].status is not Status.OK:
+                raise unfinished(found[-1])
+            clock.advance(session.step_seconds(found[-1]))
 
         def all_runs() -> None:  # a disabled benchmark calls its target once, whatever the rounds
             for _ in range(rounds):
                 one_run()
 
-        request.node.user_properties.append((MEASURED, True))
-        benchmark.group = "seconds an optimiser step"
-        benchmark.extra_info["case"] = config.case
-        try:
-            benchmark.pedantic(all_runs if benchmark.disabled else one_run, rounds=rounds, iterations=1)
-        except RunDidNotFinishError as end:
-            if found[-1].record.status in EXPECTED_ENDS:
-                pytest.xfail(str(end))
-            pytest.fail(str(end), pytrace=False)
-        except StoreError as error:  # the next runs would end the same way, after minutes each
-            pytest.exit(str(error), returncode=2)
-        return [stored.record for stored in found]
+        _benchmarked(benchmark, request, config, all_runs if benchmark.disabled else one_run, rounds)
+        return found
 
     return measure
+
+
+@pytest.fixture
+def find_limit(benchmark: Any, request: pytest.FixtureRequest) -> FindLimit:
+    """Search the largest value of a setting with which a config fits in memory; every try is a run with its record."""
+    session = request.config.stash[SESSION]
+
+    def find_limit(config: RunConfig, setting: str, ceiling: int, grain: int = 1) -> Limit:
+        tries: list[RunRecord] = []
+        limits: list[Limit] = []
+
+        def fits(value: int) -> bool:
+            stored, fresh, fitted = session.fits(config.but(**{setting: value}))
+            tries.append(stored.record)
+            name = f"{request.node.name} {setting}={value}"
+            _say(request, session.progress_line(name, len(tries), 0, stored.record, fresh=fresh))
+            return fitted
+
+        def search() -> None:
+            limits.append(largest(fits, getattr(config, setting), ceiling, grain))
+            clock.advance(max((session.step_seconds(made) for made in tries), default=0.0))
+
+        _benchmarked(benchmark, request, config, search, 1)
+        _say(request, f"  {request.node.name}: {limits[0].sentence(setting)}")
+        return limits[0]
+
+    return find_limit
+
+
+def _benchmarked(
+    benchmark: Any, request: pytest.FixtureRequest, config: RunConfig, target: Callable[[], None], rounds: int
+) -> None:
+    """Let pytest-benchmark call `target`, and turn the ends of runs into pytest's."""
+    request.node.user_properties.append((MEASURED, True))
+    benchmark.group = "seconds an optimiser step"
+    benchmark.extra_info["case"] = config.case
+    try:
+        benchmark.pedantic(target, rounds=1 if benchmark.disabled else rounds, iterations=1)
+    except RunDidNotFinishError as end:
+        if end.status in EXPECTED_ENDS:
+            pytest.xfail(str(end))
+        pytest.fail(str(end), pytrace=False)
+    except StoreError as error:  # the next runs would end the same way, after minutes each
+        pytest.exit(str(error), returncode=2)
 
 
 def _reporter(config: pytest.Config) -> pytest.TerminalReporter | None:
@@ -186,8 +231,9 @@ def _reporter(config: pytest.Config) -> pytest.TerminalReporter | None:
     return found
 
 
-def _say(config: pytest.Config, line: str) -> None:
+def _say(request: pytest.FixtureRequest, line: str) -> None:
     """Print a line at once, past pytest's capture."""
+    config = request.config
     capture, reporter = config.pluginmanager.getplugin("capturemanager"), _reporter(config)
     if capture and reporter:
         with capture.global_and_fixture_disabled():

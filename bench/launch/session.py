@@ -10,14 +10,15 @@ from typing import Any, Protocol, Self
 
 from bench import cache, store
 from bench.analysis.values import value
-from bench.errors import BadValueError, NotFetchedError, StoreError
+from bench.errors import BadValueError, NotFetchedError, RunDidNotFinishError, StoreError
 from bench.launch import dry, machine
 from bench.launch.fetch import fetch, missing_models
+from bench.launch.limit import Limit
 from bench.launch.process import Launcher
 from bench.launch.sweep import Repeat, Sweep, locked
 from bench.launch.work import Work, choose
 from bench.launch.workers import DRY, REAL, Isolation, isolation_for
-from bench.schema import RunConfig, RunRecord
+from bench.schema import RunConfig, RunRecord, Status
 from bench.schema.models import MODELS
 
 DRY_DEVICE = "dry"
@@ -37,6 +38,8 @@ class Options(Protocol):
     retry: str
     isolation: Isolation | None
     dry_run: bool
+    memory_limit: str | None
+    find_limit: bool
 
 
 class Session:
@@ -45,6 +48,7 @@ class Session:
     def __init__(self, work: Work, options: Options) -> None:
         self.work = work
         self.runs: list[store.Stored] = []
+        self.tries: list[store.Stored] = []
         self._options = options
         self._root = options.results or Path("dry-results" if options.dry_run else "results")
         self._repeat = Repeat.parse(rerun=options.rerun, retry=options.retry)
@@ -61,7 +65,18 @@ class Session:
         model = options.model
         if model is not None and model not in MODELS:
             (model,) = fetch([model], [], None)
-        work = choose(model=model, task=options.task, device=options.device, scale=options.scale, rounds=options.rounds)
+        work = choose(
+            model=model,
+            task=options.task,
+            device=options.device,
+            scale=options.scale,
+            rounds=options.rounds,
+            memory_limit=options.memory_limit,
+        )
+        if options.find_limit and work.device == "cpu" and not (work.memory_limit or options.dry_run):
+            raise BadValueError(
+                "--find-limit on a CPU needs --memory-limit, for example 8GiB: else the host itself runs out of memory."
+            )
         return cls(work, options)
 
     def open(self) -> None:
@@ -124,13 +139,26 @@ class Session:
             variables=variables,
         )
 
-    def result(self, config: RunConfig) -> tuple[store.Stored, bool]:
-        """Return the run of `config` and whether it was made now, or kept from a former session."""
+    def result(self, config: RunConfig, among: list[store.Stored] | None = None) -> tuple[store.Stored, bool]:
+        """Return the run of `config` and whether it was made now, or kept from a former session.
+
+        It is added to `among`, else to `runs`.
+        """
         assert self._sweep is not None, "open the session first"
         stored, fresh = self._sweep.result(config)
-        self.runs.append(stored)
+        (self.runs if among is None else among).append(stored)
         self._kept += not fresh
         return stored, fresh
+
+    def fits(self, config: RunConfig) -> tuple[store.Stored, bool, bool]:
+        """Try `config` in a process of its own: its run, whether it was made now, whether memory sufficed.
+
+        Raises `RunDidNotFinishError` for an end that tells neither.
+        """
+        stored, fresh = self.result(config, self.tries)
+        if stored.record.status not in (Status.OK, Status.OOM):
+            raise unfinished(stored.record)
+        return stored, fresh, stored.record.status is Status.OK
 
     @staticmethod
     def step_seconds(record: RunRecord) -> float:
@@ -146,6 +174,15 @@ class Session:
 
         return plan
 
+    def search_planner(self, name: str) -> Callable[[RunConfig, str], Limit]:
+        """Return a stand-in for `find_limit` that notes what would be searched."""
+
+        def plan(config: RunConfig, setting: str) -> Limit:
+            self._planned.append((f"{name}, by {setting}", config, 1))
+            return Limit(None, None)
+
+        return plan
+
     def plan_lines(self) -> Iterator[str]:
         """Say what a session with these options would run."""
         for name, config, rounds in self._planned:
@@ -154,8 +191,8 @@ class Session:
         yield f"{len(self._planned)} cases, {runs} runs on {self._device_slug()}, records below {self._root}/"
 
     def progress_line(self, name: str, number: int, rounds: int, record: RunRecord, *, fresh: bool) -> str:
-        """Say in a line how a run ended."""
-        said = [f"  {name} {number}/{rounds}: {record.status}"]
+        """Say in a line how a run ended; `rounds` 0 for one of unknown many."""
+        said = [f"  {name} {number}/{rounds}: {record.status}" if rounds else f"  {name}: {record.status}"]
         if record.failure:
             said = [f"{said[0]} in {record.failure.phase}: {record.failure.message}"]
         for metric, words in SPOKEN.items():
@@ -174,6 +211,11 @@ class Session:
         if failed:
             yield f"Some runs ended as {', '.join(failed)}; --retry {','.join(failed)} makes those again."
         yield f"Records are below {self._root}/; see them with: ftbench show, ftbench table, ftbench site."
+
+
+def unfinished(record: RunRecord) -> RunDidNotFinishError:
+    """Make the error that says how a run ended instead of a measurement."""
+    return RunDidNotFinishError(record.case, record.status, record.failure.message if record.failure else "")
 
 
 SPOKEN: dict[str, Any] = {

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from bench.errors import BadValueError, UnknownNameError
 from bench.launch import machine
+from bench.launch.sizes import parse_bytes
 from bench.schema.catalogue import DEVICES, TASKS, find
 from bench.schema.config import RunConfig, configure
 from bench.schema.models import DEFAULT_CPU_MODEL, MODELS, largest_for_full_training
@@ -36,6 +37,7 @@ LESSONS: Mapping[str, Lesson] = MappingProxyType({
 })  # fmt: skip
 
 ROUNDS: Mapping[str, int] = MappingProxyType({"smoke": 1, "small": 3, "full": 5})
+INFER_TOKENS = 16  # one sequence at a time; enough for a steady pace after the prompt, seconds on two cores
 SEEDS: Mapping[str, int] = MappingProxyType({"smoke": 1, "small": 1, "full": 3})
 
 
@@ -49,6 +51,8 @@ class Work:
     scale: Scale
     rounds: int
     """Repeats of a speed and memory run."""
+    memory_limit: int = 0
+    """Bytes of private host memory a run may take; 0 does not limit."""
 
     @property
     def seeds(self) -> int:
@@ -65,8 +69,19 @@ class Work:
         small = self.device == "cpu" or self.scale == "smoke"
         shapes = {"batch_size": 4, "sequence_length": 128 if small else 1024}
         steps = {"smoke": 4, "small": 8 if small else 30, "full": 20 if small else 60}[self.scale]
-        untimed = 2 if small else 5
-        return self._config(method, **shapes, steps=steps, untimed_steps=untimed, packing=True, **settings)
+        made = {"steps": steps, "untimed_steps": 2 if small else 5, "packing": True, "infer_tokens": INFER_TOKENS}
+        return self._config(method, **{**shapes, **made, "merge": method != "full", **settings})
+
+    def trial(self, method: str, **settings: Any) -> RunConfig:
+        """Three steps of a speed run and nothing else: enough to see whether it fits; optimiser state exists then."""
+        short = {"steps": 3, "untimed_steps": 2, "infer_tokens": 0, "merge": False, "inspect": False}
+        return self.speed(method, **{**short, **settings})
+
+    def paging(self, optimizer: str, **settings: Any) -> RunConfig:
+        """Full fine-tuning, whose optimiser state is large; timed steps go cold, resident, resident, cold."""
+        groups = {"smoke": 1, "small": 3, "full": 10}[self.scale]
+        bare = {"infer_tokens": 0, "inspect": False, "steps": 2 + 4 * groups, "untimed_steps": 2}
+        return self.speed("full", **{"optimizer": optimizer, **bare, **settings})
 
     def learning(self, method: str, **settings: Any) -> RunConfig:
         """Train the task long enough to learn it, and score the test items before and after."""
@@ -85,6 +100,7 @@ class Work:
     def _config(self, method: str, **settings: Any) -> RunConfig:
         settings.setdefault("learning_rate", self.learning_rate(method))
         settings.setdefault("dtype", self.dtype)
+        settings.setdefault("memory_limit", self.memory_limit)
         return configure(model=self.model, task=self.task, device=self.device, method=method, **settings)
 
     def learning_rate(self, method: str) -> float:
@@ -100,7 +116,15 @@ class Work:
         return 1e-3 if tiny else 2e-4
 
 
-def choose(*, model: str | None, task: str | None, device: str | None, scale: str, rounds: int | None = None) -> Work:
+def choose(
+    *,
+    model: str | None,
+    task: str | None,
+    device: str | None,
+    scale: str,
+    rounds: int | None = None,
+    memory_limit: str | None = None,
+) -> Work:
     """Fill in what was not asked for: the device that is there, a model that fits it, a task for that model.
 
     Raises `UnknownNameError` or `BadValueError` for a name that does not exist or a device that is not there.
@@ -120,4 +144,5 @@ def choose(*, model: str | None, task: str | None, device: str | None, scale: st
     if task is None:
         task = "gsm8k" if device == "cuda" and chosen != "smoke" else "addition"
     find("task", TASKS, task)
-    return Work(model, task, device, chosen, rounds or ROUNDS[chosen])
+    limit = parse_bytes("--memory-limit", memory_limit) if memory_limit else 0
+    return Work(model, task, device, chosen, rounds or ROUNDS[chosen], limit)

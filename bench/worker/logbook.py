@@ -1,16 +1,17 @@
-"""What a run writes down while it goes: phases with their seconds and peaks, numbers, raw series."""
+"""What a run writes down while it goes: phases with their seconds and readings, numbers, raw series."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.schema import Failure, Kind, RunConfig, RunRecord, Status
 from bench.schema.catalogue import Scalar
+from bench.worker.probes import Meters, metered
 
 if TYPE_CHECKING:
     from bench.worker.devices import Device, Shortage
@@ -21,7 +22,6 @@ class Logbook:
 
     def __init__(self, config: RunConfig, phase_file: Path) -> None:
         self.config = config
-        self.device: Device | None = None
         self.metrics: dict[str, int | float] = {}
         self.absent: dict[str, str] = {}
         self.series: dict[str, tuple[int | float | None, ...]] = {}
@@ -30,37 +30,71 @@ class Logbook:
         self.environment: dict[str, Scalar] = {}
         self.current_phase = "start"
         self._phase_file = phase_file
+        self._device: Device | None = None
+        self._meters = Meters()
+
+    @property
+    def device(self) -> Device:
+        """The device of the run, chosen before the first phase."""
+        assert self._device is not None, "the device is chosen before the first phase"
+        return self._device
+
+    @device.setter
+    def device(self, device: Device) -> None:
+        self._device = device
+        self._meters = device.meters()
+        self.environment.update(device.facts())
+
+    def enter(self, phase: str) -> None:
+        """Note that a phase begins, on disk too."""
+        self.current_phase = phase
+        self._phase_file.write_text(phase)
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Time a phase and keep its peaks, also when it fails. A phase may come twice: seconds add, peaks max."""
-        assert self.device is not None, "the device is chosen before the first phase"
-        self.current_phase = name
-        self._phase_file.write_text(name)
+        """Time a phase and keep its readings, also when it fails. A phase may come twice: peaks max, the rest adds."""
+        self.enter(name)
         self.device.synchronize()
-        self.device.reset_peaks()
-        start = time.perf_counter()
         try:
+            with metered(self._meters.phase) as window:
+                start = time.perf_counter()
+                try:
+                    yield
+                    self.device.synchronize()
+                finally:
+                    window.values["seconds"] = time.perf_counter() - start
+        finally:
+            for metric, value in window.values.items():
+                self._merge(f"{name}.{metric}", value)
+            self._note_absent(name, window.absent)
+
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        """Measure around the timed steps: what disturbed them and what energy they took."""
+        with metered(self._meters.timed) as window:
             yield
             self.device.synchronize()
-        finally:
-            seconds = f"{name}.seconds"
-            self.metrics[seconds] = self.metrics.get(seconds, 0.0) + time.perf_counter() - start
-            for peak, value in self.device.peaks().items():
-                metric = f"{name}.{peak}"
-                self.metrics[metric] = max(value, self.metrics.get(metric, 0))
+        self.metrics.update({f"train.{name}": value for name, value in window.values.items()})
+        self._note_absent("train", window.absent)
 
-    def keep_series(self, name: str, values: list[float] | list[int]) -> None:
+    def _merge(self, metric: str, value: int | float) -> None:
+        before = self.metrics.get(metric, 0)
+        self.metrics[metric] = max(before, value) if ".peak_" in metric else before + value
+
+    def _note_absent(self, phase: str, reasons: Mapping[str, str]) -> None:
+        self.absent.update({f"{phase}.{name}": reason for name, reason in reasons.items()})
+
+    def keep_series(self, name: str, values: Sequence[float | int | None]) -> None:
         """Keep raw values in order; what is not finite becomes null."""
-        self.series[name] = tuple(v if math.isfinite(v) else None for v in values)
+        self.series[name] = tuple(v if v is not None and math.isfinite(v) else None for v in values)
 
     def resolve(self, settings: Mapping[str, Scalar]) -> None:
         """Keep settings as they were read back from what was built."""
         self.resolved.update(settings)
 
-    def shortage(self, error: Exception) -> Shortage | None:
+    def shortage(self, error: BaseException) -> Shortage | None:
         """Tell whether `error` means that memory ran out."""
-        return self.device.shortage(error) if self.device else None
+        return self._device.shortage(error) if self._device else None
 
     def record(self, status: Status, failure: Failure | None = None) -> RunRecord:
         """Close the book. The launcher fills in when and where the run took place."""
@@ -72,7 +106,7 @@ class Logbook:
             started="1970-01-01T00:00:00Z",
             failure=failure,
             metrics=self.metrics,
-            absent=self.absent,
+            absent={name: reason for name, reason in self.absent.items() if name not in self.metrics},
             series=self.series,
             items=self.items,
             resolved=self.resolved,

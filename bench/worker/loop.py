@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any
 
 import torch
@@ -17,10 +17,21 @@ from bench.schema.catalogue import OPTIMIZERS, find, load
 from bench.worker.batches import Batch
 from bench.worker.devices import Device
 
+OnStage = Callable[[str], None]
+"""Called as a step enters "forward" and "backward" (once a micro-batch) and "optimizer", and at its "end"."""
+
+
+def unobserved(_: str) -> None:
+    """Let a step's stages pass."""
+
 
 @dataclass(slots=True)
 class Steps:
-    """Raw values of every optimiser step, in order. Losses and norms stay on the device until read."""
+    """Raw values of every optimiser step, in order. Losses and norms stay on the device until read.
+
+    `shapes` are the [sequences, length] of each step's micro-batches; `largest` the micro-batches of the
+    step with the most positions.
+    """
 
     seconds: list[float] = field(default_factory=list)
     cpu_seconds: list[float] = field(default_factory=list)
@@ -30,6 +41,22 @@ class Steps:
     tokens_trained: list[int] = field(default_factory=list)
     losses: list[torch.Tensor] = field(default_factory=list)
     norms: list[torch.Tensor] = field(default_factory=list)
+    shapes: list[tuple[tuple[int, int], ...]] = field(default_factory=list)
+    largest: list[Batch] = field(default_factory=list)
+
+    def note(self, micro_batches: list[Batch], rate: float, loss: torch.Tensor, norm: torch.Tensor) -> None:
+        """Keep what a finished step was; its seconds follow when the block of steps ends."""
+        positions = sum(batch.all for batch in micro_batches)
+        if positions > max(self.tokens_all, default=0):
+            self.largest = micro_batches
+        self.learning_rates.append(rate)
+        self.losses.append(loss)
+        self.norms.append(norm)
+        self.tokens_all.append(positions)
+        self.tokens_real.append(sum(batch.real for batch in micro_batches))
+        self.tokens_trained.append(sum(batch.trained for batch in micro_batches))
+        rows = (batch.input_ids.shape for batch in micro_batches)
+        self.shapes.append(tuple((int(shape[0]), int(shape[1])) for shape in rows))
 
     def series(self) -> dict[str, list[Any]]:
         """Return the values by the names records give them."""
@@ -69,21 +96,25 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(kind, enabled=config.autocast == "float16")
         self._device_kind = kind
 
-    def step(self, micro_batches: list[Batch]) -> tuple[torch.Tensor, torch.Tensor]:
+    def step(self, micro_batches: list[Batch], on_stage: OnStage = unobserved) -> tuple[torch.Tensor, torch.Tensor]:
         """Make one optimiser step; return the mean loss over trained tokens and the gradient's norm before clipping."""
         trained = sum(batch.trained for batch in micro_batches)
         total = torch.zeros((), device=self.device.torch_name)
         for batch in micro_batches:
+            on_stage("forward")
             inputs = batch.on(self.device.torch_name)
             with self._precision():
                 loss = self.model(**inputs, num_items_in_batch=trained, use_cache=False).loss
+            on_stage("backward")
             self.scaler.scale(loss).backward()
             total += loss.detach().float()
+        on_stage("optimizer")
         self.scaler.unscale_(self.optimizer)
         limit = self.config.max_grad_norm or float("inf")
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, limit)
         self.scaler.step(self.optimizer)
         self.scaler.update()
+        on_stage("end")
         self.scheduler.step()
         self.optimizer.zero_grad(set_to_none=True)
         return total, norm
@@ -94,24 +125,27 @@ class Trainer:
         return torch.autocast(self._device_kind, dtype=getattr(torch, self.config.autocast))
 
 
-def train(trainer: Trainer, batches: Iterator[Batch], steps: Steps, count: int) -> None:
-    """Make `count` timed optimiser steps and note each in `steps`.
+def train(trainer: Trainer, batches: Iterator[Batch], steps: Steps, count: int) -> float:
+    """Make `count` optimiser steps as one block, note each in `steps`, and return the block's wall seconds.
 
-    The clock covers the transfer to the device, forward, backward, clipping and update.
+    The device is waited for at the block's ends only. A step's time runs from the end of the
+    one before to its own: making the batch, moving it, forward, backward, clipping, update.
     """
     trainer.model.train()
-    device = trainer.device
-    for _ in range(count):
-        micro_batches = list(islice(batches, trainer.config.gradient_accumulation_steps))
-        steps.learning_rates.append(trainer.scheduler.get_last_lr()[0])
-        device.synchronize()
-        cpu, start = time.process_time(), time.perf_counter()
-        loss, norm = trainer.step(micro_batches)
-        device.synchronize()
-        steps.seconds.append(time.perf_counter() - start)
-        steps.cpu_seconds.append(time.process_time() - cpu)
-        steps.losses.append(loss)
-        steps.norms.append(norm)
-        steps.tokens_all.append(sum(batch.all for batch in micro_batches))
-        steps.tokens_real.append(sum(batch.real for batch in micro_batches))
-        steps.tokens_trained.append(sum(batch.trained for batch in micro_batches))
+    device, clock = trainer.device, trainer.device.clock()
+    cpu = [time.process_time()]
+    device.synchronize()
+    start = time.perf_counter()
+    clock.mark()
+    try:
+        for _ in range(count):
+            micro_batches = list(islice(batches, trainer.config.gradient_accumulation_steps))
+            rate = trainer.scheduler.get_last_lr()[0]
+            loss, norm = trainer.step(micro_batches)
+            clock.mark()
+            cpu.append(time.process_time())
+            steps.note(micro_batches, rate, loss, norm)
+    finally:
+        steps.seconds += clock.seconds()
+        steps.cpu_seconds += [later - earlier for earlier, later in pairwise(cpu)]
+    return time.perf_counter() - start

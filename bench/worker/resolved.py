@@ -96,26 +96,3 @@ def _adapters(model: Any) -> dict[str, Scalar]:
         if value is not None:
             found[f"adapter.{key}"] = value
     return found
-
-
-def tensors(model: Any, optimizer: torch.optim.Optimizer) -> Iterator[torch.Tensor]:
-    """Yield every tensor that lives between two steps: weights, buffers, quantisation and optimiser state."""
-    yield from model.parameters()
-    yield from model.buffers()
-    for parameter in model.parameters():
-        yield from _state_tensors(getattr(parameter, "quant_state", None))
-    for state in optimizer.state.values():
-        yield from (value for value in state.values() if isinstance(value, torch.Tensor))
-
-
-def _state_tensors(state: Any) -> Iterator[torch.Tensor]:
-    if state is None:
-        return
-    yield from (value for value in vars(state).values() if isinstance(value, torch.Tensor))
-    yield from _state_tensors(getattr(state, "state2", None))
-
-
-def live_bytes(model: Any, optimizer: torch.optim.Optimizer) -> int:
-    """Sum the storages of `tensors`, each once, in bytes."""
-    storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors(model, optimizer)}
-    return sum(storages.values())

@@ -1,4 +1,4 @@
-"""One run, the whole story: load, evaluate, train, evaluate, save."""
+"""One run, the whole story: load, evaluate, train, evaluate, save, infer, look inside, merge."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import random
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,17 @@ import torch
 from bench import cache
 from bench.schema import RunConfig
 from bench.schema.catalogue import DEVICES, METHODS, TASKS, find, load
-from bench.worker import models, resolved
-from bench.worker.batches import Encoder, batches, cut
-from bench.worker.devices import Device
+from bench.worker import canaries, models, resolved
 from bench.worker.evaluate import Evaluation, evaluate
+from bench.worker.infer import infer
+from bench.worker.inspection import inspect
+from bench.worker.limits import limit_memory
 from bench.worker.logbook import Logbook
-from bench.worker.loop import Steps, Trainer, train
+from bench.worker.merge import merge
 from bench.worker.methods import Method
 from bench.worker.rows import origin
 from bench.worker.tasks import Example, Task
+from bench.worker.training import train_all
 
 
 def run(logbook: Logbook) -> None:
@@ -32,10 +35,10 @@ def run(logbook: Logbook) -> None:
     task: Task = load(find("task", TASKS, config.task))
     manifest = cache.manifest(config.model)
     kind = models.model_class(manifest)
-    device: Device = load(find("device", DEVICES, config.device.partition(":")[0]))()
-    logbook.device = device
+    limit_memory(config.memory_limit)
     logbook.metrics["start.import_seconds"] = _seconds_since_process_start()
-    logbook.environment.update(device.facts())
+    device = logbook.device = load(find("device", DEVICES, config.device.partition(":")[0]))()
+    canaries.note(logbook, "before")
     seed_everything(config.seed)
 
     with logbook.phase("load"):
@@ -46,14 +49,14 @@ def run(logbook: Logbook) -> None:
     logbook.resolve({**models.facts(manifest), **resolved.settings(model), **_data_facts(task)})
     logbook.metrics.update(resolved.counts(model))
 
-    def judge() -> Evaluation:
-        return evaluate(model, tokenizer, task, test, config.evaluate_batch_size, device)
+    def judge(some: list[Example] = test) -> Evaluation:
+        return evaluate(model, tokenizer, task, some, config.evaluate_batch_size, device)
 
     if test:
         with logbook.phase("evaluate"):
             _note_evaluation(logbook, judge(), "before", "evaluate.before.")
     with logbook.phase("train"):
-        _train(logbook, model, tokenizer, task, training)
+        trainer, steps = train_all(logbook, model, tokenizer, task, training)
     if test:
         with logbook.phase("evaluate"):
             _note_evaluation(logbook, judge(), "after", "evaluate.")
@@ -63,6 +66,15 @@ def run(logbook: Logbook) -> None:
             logbook.metrics["save.adapter_bytes"] = _saved_bytes(model)
     else:
         logbook.absent["save.adapter_bytes"] = "what is kept is the whole model, not an adapter."
+    if config.infer_tokens:
+        with logbook.phase("infer"):
+            infer(logbook, model, tokenizer, task, test or training)
+    if config.inspect:
+        one_batch: Callable[[], object] = lambda: judge(test[: config.evaluate_batch_size])
+        inspect(logbook, trainer, steps, one_batch if test else None)
+    if config.merge:
+        merge(logbook, model)
+    canaries.note(logbook, "after")
 
 
 def seed_everything(seed: int) -> None:
@@ -75,42 +87,6 @@ def _examples(task: Task, config: RunConfig) -> tuple[list[Example], list[Exampl
     """Return test and training examples. The test set is read only when it is to be scored."""
     test = task.test(config.evaluate_items) if config.evaluate_items else []
     return test, task.train(config.seed, config.train_examples)
-
-
-def _train(logbook: Logbook, model: Any, tokenizer: Any, task: Task, examples: list[Example]) -> None:
-    """Train, with the memory of one untimed step counted on the way, and keep the raw series even if it fails."""
-    config, device = logbook.config, logbook.device
-    assert device is not None
-    encoder = Encoder(tokenizer, chat=task.chat)
-    sequences, logbook.metrics["data.truncated"] = cut([encoder.whole(e) for e in examples], config.sequence_length)
-    feed = batches(sequences, config, tokenizer.pad_token_id)
-    trainer = Trainer(model, config, device)
-    logbook.resolve({"optimizer.class": f"{type(trainer.optimizer).__module__}.{type(trainer.optimizer).__name__}"})
-    steps = Steps()
-    settling = min(config.untimed_steps, config.steps)
-    try:
-        train(trainer, feed, steps, max(0, settling - 1))
-        if settling:
-            with device.count_allocations() as counted:
-                held = resolved.live_bytes(model, trainer.optimizer)
-                train(trainer, feed, steps, 1)
-            _note_allocations(logbook, held, counted.peak)
-        train(trainer, feed, steps, config.steps - settling)
-    finally:
-        for name, values in steps.series().items():
-            logbook.keep_series(name, values)
-
-
-def _note_allocations(logbook: Logbook, held: int, added: int | None) -> None:
-    """Keep the peak of a counted step, where it stands for every step."""
-    if added is None:
-        return  # the device's own peaks cover the phase
-    if logbook.config.untimed_steps < 2:
-        logbook.absent["train.peak_allocated"] = "needs two untimed steps: optimiser state exists from the second on."
-    elif not logbook.config.packing:
-        logbook.absent["train.peak_allocated"] = "shapes vary between steps."
-    else:
-        logbook.metrics["train.peak_allocated"] = held + added
 
 
 def _note_evaluation(logbook: Logbook, done: Evaluation, when: str, prefix: str) -> None:

@@ -1,61 +1,13 @@
-"""What the CPU device reports is what a run really used: known allocations, known resident bytes."""
+"""Devices tell running out of memory from other mistakes, and their clocks time work, not waiting."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
-from bench.worker.devices.cpu import Cpu, peak_of
-
-MIB = 1024**2
-
-
-@given(st.lists(st.integers(-1000, 1000)))
-def test_the_peak_of_changes_is_the_highest_running_sum(changes):
-    """Never below zero, and equal to the largest prefix sum."""
-    assert peak_of(changes) == max(0, *(sum(changes[: n + 1]) for n in range(len(changes))), 0)
-
-
-def test_counted_allocations_are_exact(cpu):
-    """Two tensors alive at once and a third after they are gone: the peak is the two, to the byte."""
-    with cpu.count_allocations() as counted:
-        first = torch.empty(3 * MIB, dtype=torch.uint8)
-        second = torch.empty(2 * MIB, dtype=torch.uint8)
-        del first, second
-        third = torch.empty(4 * MIB, dtype=torch.uint8)
-        del third
-
-    assert counted.peak == 5 * MIB
-
-
-@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux lets a process reset its peak")
-def test_the_resident_peak_belongs_to_its_phase(cpu):
-    """200 MiB touched and released show in their phase and not in the next one."""
-    cpu.reset_peaks()
-    before = cpu.peaks()["peak_resident"]
-    block = torch.ones(200 * MIB, dtype=torch.uint8)
-    during = cpu.peaks()["peak_resident"]
-    del block
-    cpu.reset_peaks()
-    after = cpu.peaks()["peak_resident"]
-
-    assert 200 * MIB <= during - before < 220 * MIB
-    assert after < during - 150 * MIB
-
-
-def test_a_peak_that_cannot_be_reset_is_absent(tmp_path):
-    """Where the kernel does not let a peak be reset, no phase is given a peak that may be another's."""
-    (tmp_path / "status").write_text("VmHWM:\t  1000 kB\n")
-    (tmp_path / "clear_refs").mkdir()  # a folder cannot be written as a file
-    device = Cpu(tmp_path)
-
-    device.reset_peaks()
-
-    assert device.peaks() == {}
+from bench.errors import UnsupportedError
+from bench.worker.devices.cuda import Cuda, EventClock
+from tests.worker.standin import StandInCuda
 
 
 def test_running_out_of_memory_is_recognised_with_its_size(cpu):
@@ -69,3 +21,64 @@ def test_running_out_of_memory_is_recognised_with_its_size(cpu):
     assert shortage.bytes_requested == 2**50
     assert cpu.shortage(RuntimeError("shape mismatch")) is None
     assert cpu.shortage(MemoryError()) is not None
+
+
+def test_a_gpu_that_ran_out_says_how_much_it_wanted():
+    """Torch's sentence about the allocation that failed is read into bytes; the host's own shortage still counts."""
+    device = Cuda(StandInCuda())
+    words = "CUDA out of memory. Tried to allocate 1.50 GiB. GPU 0 has 2.00 GiB. If reserved but unallocated is large"
+
+    shortage = device.shortage(torch.OutOfMemoryError(words))
+
+    assert shortage is not None
+    assert shortage.bytes_requested == 3 * 2**29
+    assert shortage.message == "CUDA out of memory. Tried to allocate 1.50 GiB. GPU 0 has 2.00 GiB."
+    assert device.shortage(MemoryError()) is not None
+    assert device.shortage(RuntimeError("device-side assert")) is None
+
+
+def test_without_a_gpu_the_cuda_device_is_refused_with_advice():
+    """A CPU build of torch has no CUDA device, and the refusal says what to do."""
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a CUDA device")
+    with pytest.raises(UnsupportedError, match="--device cpu"):
+        Cuda()
+
+
+def test_the_event_clock_times_the_device_and_waits_once():
+    """Queued work of 0.5 and 0.25 s reads so, though the host never waited before the end."""
+    cuda = StandInCuda()
+    clock = EventClock(cuda)
+
+    clock.mark()
+    cuda.queue(0.5)
+    clock.mark()
+    cuda.queue(0.25)
+    clock.mark()
+    waits_before = cuda.waits
+    seconds = clock.seconds()
+
+    assert seconds == pytest.approx([0.5, 0.25])
+    assert (waits_before, cuda.waits) == (0, 1)
+
+
+def test_a_block_of_steps_waits_for_the_device_at_its_ends_only(prepared, tiny_config, tokenizer):
+    """Steps run into one another: a block of three waits twice, and its seconds are the device's."""
+    from bench.worker.batches import Encoder, batches
+    from bench.worker.loop import Steps, Trainer, train
+    from bench.worker.tasks.addition import TASK
+
+    cuda = StandInCuda()
+    device = Cuda(cuda)
+    device.torch_name = "cpu"
+    config = tiny_config(steps=3)
+    encoder = Encoder(tokenizer, chat=False)
+    feed = batches([encoder.whole(example) for example in TASK.train(0, 8)], config, 0)
+    trainer = Trainer(prepared(config), config, device)
+    trainer.model.register_forward_hook(lambda *_: cuda.queue(2.0))
+    steps = Steps()
+
+    train(trainer, feed, steps, 3)
+
+    assert steps.seconds == pytest.approx([2.0, 2.0, 2.0])
+    assert cuda.waits == 2

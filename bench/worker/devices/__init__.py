@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from bench.schema.catalogue import Scalar
+from bench.worker.probes import Meters
+from bench.worker.probes.trace import Recorder
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,11 +19,15 @@ class Shortage:
     bytes_requested: int | None
 
 
-@dataclass(slots=True)
-class Allocations:
-    """Tensor bytes a block of code added at its peak; None until the block ended or where unknown."""
+class StepClock(Protocol):
+    """Times steps without making the device wait between them."""
 
-    peak: int | None = None
+    def mark(self) -> None:
+        """Note a boundary: the end of one step and the start of the next."""
+
+    def seconds(self) -> list[float]:
+        """Wait for the device and return the seconds between boundaries, in order."""
+        ...
 
 
 class Device(Protocol):
@@ -32,18 +38,19 @@ class Device(Protocol):
     def synchronize(self) -> None:
         """Block until all queued work is done."""
 
-    def reset_peaks(self) -> None:
-        """Forget the memory peaks so far."""
-
-    def peaks(self) -> dict[str, int]:
-        """Return peaks in bytes since `reset_peaks`, by the last part of their metric's name."""
+    def clock(self) -> StepClock:
+        """Return a new clock for a block of steps."""
         ...
 
-    def count_allocations(self) -> AbstractContextManager[Allocations]:
-        """Find the peak a block adds, where `peaks` cannot know it. Slow: never around timed work."""
+    def meters(self) -> Meters:
+        """Return what is measured around phases and around the timed steps."""
         ...
 
-    def shortage(self, error: Exception) -> Shortage | None:
+    def recorder(self) -> AbstractContextManager[Recorder]:
+        """Follow every allocation and release within a block. Slow: never around timed work."""
+        ...
+
+    def shortage(self, error: BaseException) -> Shortage | None:
         """Tell whether `error` means that this device ran out of memory."""
 
     def facts(self) -> dict[str, Scalar]:
@@ -51,4 +58,4 @@ class Device(Protocol):
         ...
 
 
-__all__ = ["Allocations", "Device", "Shortage"]
+__all__ = ["Device", "Shortage", "StepClock"]

@@ -1,56 +1,100 @@
-"""An NVIDIA GPU: peaks from torch's caching allocator, and the host's beside them."""
+"""An NVIDIA GPU: torch's caching allocator, what NVML says of the card, and the host beside them."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
 
 import torch
 
+from bench import nvml
 from bench.errors import UnsupportedError
 from bench.schema.catalogue import Scalar
-from bench.worker.devices import Allocations, Shortage
+from bench.worker.devices import Shortage
 from bench.worker.devices.cpu import Cpu
+from bench.worker.probes import Meters
+from bench.worker.probes.allocator import AllocatorCounts, AllocatorPeaks
+from bench.worker.probes.clocks import CardClocks
+from bench.worker.probes.energy import CardEnergy
+from bench.worker.probes.host import HostMemory
+from bench.worker.probes.managed import ManagedMemory, bitsandbytes_bytes
+from bench.worker.probes.noise import Noise
+from bench.worker.probes.nvml import CardMemory, Reserved
+from bench.worker.probes.recorder_cuda import CudaRecorder
+from bench.worker.probes.trace import Recorder
 
 ASKED = re.compile(r"Tried to allocate ([\d.]+) (bytes|KiB|MiB|GiB)")
 UNIT = {"bytes": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 
 
+class EventClock:
+    """Boundaries as CUDA events on the current stream: the host runs ahead, the GPU's own time is read at the end."""
+
+    def __init__(self, cuda: Any) -> None:
+        self._cuda = cuda
+        self._events: list[Any] = []
+
+    def mark(self) -> None:
+        """Record an event."""
+        event = self._cuda.Event(enable_timing=True)
+        event.record()
+        self._events.append(event)
+
+    def seconds(self) -> list[float]:
+        """Wait for the device and return the seconds between boundaries (elapsed_time is in milliseconds)."""
+        self._cuda.synchronize()
+        return [earlier.elapsed_time(later) / 1000 for earlier, later in pairwise(self._events)]
+
+
 class Cuda:
-    """The first visible CUDA device."""
+    """The first visible CUDA device. `cuda` is torch.cuda, or what stands for it."""
 
     torch_name = "cuda:0"
 
-    def __init__(self) -> None:
-        if not torch.cuda.is_available():
+    def __init__(self, cuda: Any = torch.cuda) -> None:
+        if not cuda.is_available():
             raise UnsupportedError("torch sees no CUDA device; use --device cpu, or install a CUDA build of torch.")
-        torch.cuda.init()  # type: ignore[no-untyped-call]
+        cuda.init()
+        self._cuda = cuda
         self._host = Cpu()
+
+    @cached_property
+    def _card(self) -> nvml.Found:
+        return nvml.find()
 
     def synchronize(self) -> None:
         """Wait for every stream."""
-        torch.cuda.synchronize()
+        self._cuda.synchronize()
 
-    def reset_peaks(self) -> None:
-        """Start the allocator's and the host's peaks again."""
-        torch.cuda.reset_peak_memory_stats()
-        self._host.reset_peaks()
+    def clock(self) -> EventClock:
+        """Time by CUDA events."""
+        return EventClock(self._cuda)
 
-    def peaks(self) -> dict[str, int]:
-        """Return `peak_allocated`, `peak_reserved` and the host's `peak_resident`, in bytes."""
-        return {
-            "peak_allocated": torch.cuda.max_memory_allocated(),
-            "peak_reserved": torch.cuda.max_memory_reserved(),
-            **self._host.peaks(),
-        }
+    def meters(self) -> Meters:
+        """Allocator, card and process around phases; energy, clocks, neighbours and settling around timed steps.
 
-    @contextmanager
-    def count_allocations(self) -> Iterator[Allocations]:
-        """Count nothing: the allocator's own peaks cover the whole phase."""
-        yield Allocations()
+        The allocator's peaks are reset first and read last, so that every meter sees one window.
+        """
+        statistics = self._cuda.memory_stats
+        peaks = AllocatorPeaks(statistics, self._cuda.reset_peak_memory_stats)
+        card = CardMemory(self._card, self._reserved)
+        energy, clocks = CardEnergy(self._card), CardClocks(self._card)
+        return Meters(
+            phase=(peaks, card, ManagedMemory(bitsandbytes_bytes), HostMemory()),
+            timed=(AllocatorCounts(statistics), clocks, Noise(), energy),
+        )
 
-    def shortage(self, error: Exception) -> Shortage | None:
+    def _reserved(self) -> Reserved:
+        return Reserved(self._cuda.max_memory_reserved(), self._cuda.memory_reserved())
+
+    def recorder(self) -> AbstractContextManager[Recorder]:
+        """Follow the caching allocator by its own history."""
+        return CudaRecorder(memory=self._cuda.memory)
+
+    def shortage(self, error: BaseException) -> Shortage | None:
         """Recognise torch.OutOfMemoryError, and fall back to the host's signs."""
         if isinstance(error, torch.OutOfMemoryError):
             found = ASKED.search(str(error))
@@ -59,13 +103,19 @@ class Cuda:
         return self._host.shortage(error)
 
     def facts(self) -> dict[str, Scalar]:
-        """Describe the device as torch sees it."""
-        properties = torch.cuda.get_device_properties(0)
-        return {
+        """Describe the device, and the libraries below torch, as torch sees them."""
+        properties = self._cuda.get_device_properties(0)
+        found: dict[str, Scalar] = {
             "torch.device": properties.name,
             "torch.device_memory_bytes": properties.total_memory,
             "torch.compute_capability": f"{properties.major}.{properties.minor}",
             "torch.multiprocessors": properties.multi_processor_count,
             "torch.cuda": torch.version.cuda or "none",
             "torch.tf32": torch.backends.cuda.matmul.allow_tf32,
+            **self._host.facts(),
         }
+        if version := torch.backends.cudnn.version():  # type: ignore[no-untyped-call]
+            found["torch.cudnn"] = int(version)
+        if torch.version.hip:
+            found["torch.hip"] = torch.version.hip
+        return found

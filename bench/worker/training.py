@@ -1,0 +1,47 @@
+"""The phase that trains: settle, then the timed steps as one block, every raw number kept even if it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from bench.worker.batches import Batch, Encoder, batches, cut
+from bench.worker.logbook import Logbook
+from bench.worker.loop import Steps, Trainer, train
+from bench.worker.paging.steps import paged_steps
+from bench.worker.probes.owners import tensors_in
+from bench.worker.tasks import Example, Task
+
+
+def train_all(
+    logbook: Logbook, model: Any, tokenizer: Any, task: Task, examples: list[Example]
+) -> tuple[Trainer, Steps]:
+    """Make all steps of the config; return the trainer and what its steps were."""
+    config = logbook.config
+    encoder = Encoder(tokenizer, chat=task.chat)
+    sequences, logbook.metrics["data.truncated"] = cut([encoder.whole(e) for e in examples], config.sequence_length)
+    feed = batches(sequences, config, tokenizer.pad_token_id)
+    trainer = Trainer(model, config, logbook.device)
+    logbook.resolve({"optimizer.class": f"{type(trainer.optimizer).__module__}.{type(trainer.optimizer).__name__}"})
+    steps = Steps()
+    settling = min(config.untimed_steps, config.steps)
+    try:
+        train(trainer, feed, steps, settling)
+        if config.steps > settling:
+            with logbook.timed():
+                _timed_steps(logbook, trainer, feed, steps)
+    finally:
+        for name, values in steps.series().items():
+            logbook.keep_series(name, values)
+    state = tensors_in(trainer.optimizer.state)
+    logbook.metrics["paging.state_bytes"] = sum(tensor.nbytes for tensor in state)
+    return trainer, steps
+
+
+def _timed_steps(logbook: Logbook, trainer: Trainer, feed: Iterator[Batch], steps: Steps) -> None:
+    config = logbook.config
+    count = config.steps - min(config.untimed_steps, config.steps)
+    if config.paging == "none":
+        logbook.metrics["train.timed_seconds"] = train(trainer, feed, steps, count)
+    else:
+        paged_steps(logbook, trainer, feed, steps, count)
