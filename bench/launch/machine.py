@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import bench
 from bench.errors import BadValueError
+from bench.launch.gpu import absence, gpu
+from bench.launch.gpu import facts as gpu_facts
 from bench.launch.scrub import scrub
 from bench.schema.catalogue import Scalar
 from bench.schema.record import STACK
@@ -33,54 +34,6 @@ VARIABLES = (
 )  # fmt: skip
 
 
-class Gpu(NamedTuple):
-    """The first GPU: its product name, memory in bytes, and a hash that tells two units apart."""
-
-    name: str
-    memory: int
-    unit: str
-    driver: str
-
-
-@cache
-def gpu() -> Gpu | None:
-    """Return the first GPU that CUDA programs see, or None where there is none or no binding."""
-    try:
-        import pynvml
-
-        pynvml.nvmlInit()
-    except Exception:  # ImportError or NVMLError, which exists only once pynvml is imported
-        return None
-    try:
-        handle = _first_visible(pynvml)
-        if handle is None:
-            return None
-        unit = hashlib.sha256(_text(pynvml.nvmlDeviceGetUUID(handle)).encode()).hexdigest()[:8]
-        memory = int(pynvml.nvmlDeviceGetMemoryInfo(handle).total)
-        return Gpu(_text(pynvml.nvmlDeviceGetName(handle)), memory, unit, _text(pynvml.nvmlSystemGetDriverVersion()))
-    except pynvml.NVMLError:
-        return None
-    finally:
-        pynvml.nvmlShutdown()
-
-
-def _first_visible(pynvml: Any) -> Any:
-    """Find the GPU that CUDA calls 0: the first in `CUDA_VISIBLE_DEVICES`, which may be a number or a UUID.
-
-    NVML counts in the order of the bus; CUDA does the same when all GPUs are of one kind.
-    """
-    first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0].strip()
-    if first.isdigit():
-        return pynvml.nvmlDeviceGetHandleByIndex(int(first))
-    if first.startswith(("GPU-", "MIG-")):
-        return pynvml.nvmlDeviceGetHandleByUUID(first)
-    return None  # empty or -1: every GPU is hidden
-
-
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
-
-
 def device_slug(device: str) -> str:
     """Name the hardware behind `device` for a folder: the GPU's product name, or the processor's.
 
@@ -89,7 +42,7 @@ def device_slug(device: str) -> str:
     if device == "cuda":
         found = gpu()
         if found is None:
-            raise BadValueError("device 'cuda' was asked for and NVML finds no GPU; use --device cpu.")
+            raise BadValueError(f"device 'cuda' was asked for and there is none; use --device cpu. {absence() or ''}")
         return _slug(found.name)
     return _slug(f"{_cpu_model()}-{_cores()}-cores")
 
@@ -112,11 +65,7 @@ def _facts() -> Iterator[tuple[str, Scalar]]:
         yield "memory.bytes", os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     yield "system", f"{platform.system()} {platform.release()}"
     yield "python", platform.python_version()
-    if found := gpu():
-        yield "gpu.name", found.name
-        yield "gpu.memory_bytes", found.memory
-        yield "gpu.unit", found.unit
-        yield "gpu.driver", found.driver
+    yield from gpu_facts().items()
     for package, version in versions().items():
         yield f"package.{package}", version
     for variable in VARIABLES:
@@ -185,3 +134,6 @@ def _commit() -> Iterator[tuple[str, Scalar]]:
         changed = git("status", "--porcelain", "--untracked-files=no", "--", ".")
         if changed is not None:
             yield "ftbench.modified", bool(changed)
+
+
+__all__ = ["PACKAGES", "STACK_FACTS", "VARIABLES", "device_slug", "facts", "gpu", "stack", "versions"]
