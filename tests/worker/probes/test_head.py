@@ -55,6 +55,17 @@ def test_each_pass_marks_the_head_once_on_the_way_and_once_back(kind, checkpoint
     assert seen == ["head", "backward", "head_done"] * 2
 
 
+def test_the_head_begins_before_its_logits_are_there():
+    """The mark stands before what the head allocates."""
+    model = llama()
+    seen = []
+    model.lm_head.register_forward_hook(lambda *_: seen.append("logits"))
+    with head_marks(model, seen.append):
+        model(input_ids=TOKENS)
+
+    assert seen == ["head", "logits"]
+
+
 def test_the_head_is_done_before_the_layers_below_have_gradients():
     """At `head_done` no trained weight of the layers has its gradient yet."""
     model = llama()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from bench.worker.probes.marks import NUMBERED, OPENING
-from bench.worker.probes.recorder_cpu import CpuRecorder
-from bench.worker.probes.trace import Block
+from bench.worker.probes.recorder_cpu import CpuRecorder, changes_of
+from bench.worker.probes.trace import Block, Change
 
 MIB = 1024**2
 
@@ -63,6 +65,20 @@ def test_thousands_of_small_blocks_keep_their_order():
     assert recorder.trace is not None
     assert [change.size for change in recorder.trace.changes] == [16, -16] * 3000
     assert [mark.position for mark in recorder.trace.marks] == [2 * n for n in range(0, 3000, 100)]
+
+
+def event(time, *children, size=None):
+    """One node of the profiler's tree: an operation, or an allocation of `size` at address 1."""
+    kind = SimpleNamespace(name="TorchOp" if size is None else "Allocation")
+    return SimpleNamespace(start_time_ns=time, children=children, typed=(kind, SimpleNamespace(ptr=1, alloc_size=size)))
+
+
+def test_threads_are_merged_by_time_and_equal_times_stay_in_order():
+    """Another thread's branch stands after the first one's in the tree; ties within a branch are as they happened."""
+    one = event(0, event(5, size=10), event(5, size=-10), event(9, event(9, size=30)))
+    other = event(1, event(7, size=20))
+
+    assert changes_of([one, other]) == [Change(5, 1, 10), Change(5, 1, -10), Change(7, 1, 20), Change(9, 1, 30)]
 
 
 def test_tensors_of_the_marks_own_sizes_are_kept():
