@@ -67,10 +67,40 @@ def test_a_written_metric_wins_over_the_series() -> None:
 
 @pytest.mark.parametrize("name", sorted(METRICS))
 def test_an_empty_record_has_no_values_but_reasons(name: str) -> None:
-    """A record that holds nothing yields None, never 0, for every metric, with a reason."""
+    """A record that holds nothing yields None, never 0, for every metric, with a reason: the device's, or not asked."""
     empty = replace(hand_made(), absent={}, metrics={})
     assert value(empty, name) is None
-    assert reason(empty, name) == NOT_ASKED
+    assert reason(empty, name) == ("exists on cuda only" if METRICS[name].devices else NOT_ASKED)
+
+
+def test_the_device_is_a_reason_only_where_it_lacks_the_metric() -> None:
+    """A CPU has no SM clock, whatever became of the run; on a GPU, numbered or not, it was not asked for."""
+    assert reason(failed(fixed_shape("full")), "train.sm_clock") == "exists on cuda only"
+    for device in ("cuda", "cuda:1"):
+        made = record(fixed_shape("full", device=device), metrics={})
+        assert reason(made, "train.sm_clock") == NOT_ASKED
+
+
+def test_parts_of_a_peak_share_its_reason() -> None:
+    """Where the peak was not taken apart all parts say why; where it was, a part that is left out was not there."""
+    unseen = replace(hand_made(), absent={"at_peak.total": "no memory left to look inside."})
+    assert reason(unseen, "at_peak.gradients") == "no memory left to look inside."
+    seen = replace(hand_made(), metrics={"at_peak.total": 5, "at_peak.gradients": 5})
+    assert reason(seen, "at_peak.adapters") == "nothing of this was alive at the peak"
+    assert value(seen, "at_peak.adapters") is None
+    assert reason(seen, "train.peak_allocated") == NOT_ASKED
+
+
+def test_a_derived_metric_names_the_reason_of_its_raw_number() -> None:
+    """What is computed from a number that is absent is absent for the same reason."""
+    made = replace(hand_made(), absent={"canary.gemm_before": "no time for canaries"})
+    assert reason(made, "canary.drift") == "no time for canaries"
+
+
+def test_the_drift_of_canaries_is_derived() -> None:
+    """The relative change of the canary that changed most."""
+    sung = {"canary.gemm_before": 100.0, "canary.gemm_after": 90.0, "canary.copy_before": 10.0, "canary.copy_after": 8}
+    assert value(replace(hand_made(), metrics=sung), "canary.drift") == pytest.approx(0.2)
 
 
 def test_reasons_come_from_the_run_then_from_its_failure() -> None:

@@ -239,6 +239,15 @@ def test_the_precision_of_training_changes_nothing():
     assert mixed == shape_of(model)
 
 
+def test_a_caller_without_gradients_sees_the_same():
+    """What training will do is read, whatever the caller's own mode."""
+    model = adapted(build())
+    with torch.no_grad():
+        looked = shape_of(model)
+
+    assert looked == shape_of(model)
+
+
 @pytest.mark.parametrize(("family", "window"), [("Llama", 0), ("Mistral", 8), ("Gemma2", 8), ("Qwen2", 0)])
 def test_sliding_windows_are_named(family, window):
     """Attention counts in full, and the window that makes it less is told."""
