@@ -78,7 +78,9 @@ def test_threads_are_merged_by_time_and_equal_times_stay_in_order():
     one = event(0, event(5, size=10), event(5, size=-10), event(9, event(9, size=30)))
     other = event(1, event(7, size=20))
 
-    assert changes_of([one, other]) == [Change(5, 1, 10), Change(5, 1, -10), Change(7, 1, 20), Change(9, 1, 30)]
+    assert changes_of([event(4, size=2), event(4, size=-2), one, other]) == [
+        Change(4, 1, 2), Change(4, 1, -2), Change(5, 1, 10), Change(5, 1, -10), Change(7, 1, 20), Change(9, 1, 30),
+    ]  # fmt: skip
 
 
 def test_tensors_of_the_marks_own_sizes_are_kept():
