@@ -88,13 +88,15 @@ def speed(
 
     def rounds(fewest: int, budget: float) -> list[float]:
         seconds: list[float] = []
-        while len(seconds) < fewest or sum(seconds) < budget:
+        spent = 0.0
+        while len(seconds) < fewest or spent < budget:
             synchronize()
             began = clock()
             for _ in range(calls):
                 work.run()
             synchronize()
             seconds.append(clock() - began)
+            spent += seconds[-1]
         return seconds
 
     rounds(1, SETTLE)

@@ -82,8 +82,10 @@ def packages(powercap: Path) -> dict[str, Package]:
             "RAPL's counters can be read by root only (Linux since 5.10, CVE-2020-8694); "
             "run as root, or let root allow reading energy_uj."
         ) from None
-    except (OSError, ValueError) as broken:
-        raise UnreadableError(f"RAPL's counters could not be read ({broken}).") from None
+    except OSError as refusal:
+        raise UnreadableError(f"RAPL's counters could not be read ({refusal.strerror}).") from None
+    except ValueError:
+        raise UnreadableError("RAPL's counters could not be read (one is not a number).") from None
     if not found:
         raise UnreadableError(
             "there are no RAPL counters: another system than Linux, a virtual machine that hides them, or a kernel "
