@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import math
 
-BINARY = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
-SHARES = ("evaluate.accuracy", "evaluate.accuracy_before", "parameters.trainable_share")
-COUNTS = ("parameters.total", "parameters.trainable", "data.truncated", "data.contaminated")
+BINARY = ((2**30, "Gi"), (2**20, "Mi"), (2**10, "Ki"))
+DECIMAL = ((10**15, "P"), (10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k"))
+PREFIXED = {"B": BINARY, "B/s": DECIMAL, "FLOP": DECIMAL, "FLOP/s": DECIMAL, "Hz": DECIMAL}
+"""Units that get a prefix: bytes in powers of 1024, what data sheets give in powers of 1000."""
+
+SHARES = (
+    "parameters.trainable_share", "evaluate.accuracy", "evaluate.accuracy_before",
+    "train.mfu", "train.mfu_at_clock", "train.mfu_against_gemm",
+    "canary.drift", "paging.paged_share", "paging.stall_share",
+)  # fmt: skip
+COUNTS = (
+    "parameters.total", "parameters.trainable", "data.truncated", "data.contaminated", "train.allocator_growth",
+    "train.allocator_retries", "train.foreign_processes", "paging.counters_valid", "paging.fault_groups",
+    "paging.fault_batches",
+)  # fmt: skip
+FAULTS = ("minor_faults", "major_faults")
 
 
 def unit_of(metric: str, unit: str) -> str:
     """Return the unit to show a metric of base unit `unit` in: shares as %, counts as whole numbers."""
     if metric in SHARES:
         return "%"
-    return "count" if metric in COUNTS else unit
+    return "count" if metric in COUNTS or metric.endswith(FAULTS) else unit
 
 
 def base_unit(unit: str) -> str:
@@ -22,22 +35,21 @@ def base_unit(unit: str) -> str:
 
 
 def shown(value: float, unit: str, low: float | None = None, high: float | None = None) -> str:
-    """Write a value in a base unit (B, s, tok/s, tok, 1, or %, x, count), with its interval when it has one.
+    """Write a value in a base unit (B, s, tok/s, FLOP/s, 1 ..., or %, x, count), with its interval when it has one.
 
     Digits follow the interval: its half-width is shown to one digit, or two when the first
-    is a 1, as usual for uncertainties; without one the value gets three.
+    is a 1, as usual for uncertainties; without one the value gets three. Counts are whole.
     """
     if not math.isfinite(value):
         return "not finite"
-    if unit == "count":
-        return f"{value:,.0f}"
     factor, name = _scale(value, unit)
     joint = "" if name in ("%", "×") else " " if name else ""
     if low is None or high is None or low == high or not (math.isfinite(low) and math.isfinite(high)):
-        return f"{_digits(value * factor, _decimals(value * factor))}{joint}{name}"
+        decimals = 0 if unit == "count" else _decimals(value * factor)
+        return f"{_digits(value * factor, decimals)}{joint}{name}"
     half = (high - low) / 2 * factor
     decimals = min(_decimals(half, 2 if f"{half:e}".startswith("1") else 1), _decimals(value * factor, 4))
-    decimals = max(decimals, _decimals(value * factor, 2))
+    decimals = 0 if unit == "count" else max(decimals, _decimals(value * factor, 2))
     if unit in ("x", "%"):
         decimals = _beside_one(low * factor, high * factor, factor, decimals)
     middle, least, most = (_digits(x * factor, decimals) for x in (value, low, high))
@@ -47,14 +59,12 @@ def shown(value: float, unit: str, low: float | None = None, high: float | None 
 
 
 def _scale(value: float, unit: str) -> tuple[float, str]:
-    if unit == "B":
-        for size, name in BINARY:
-            if abs(value) >= size:
-                return 1 / size, name
-        return 1, "B"
+    for size, prefix in PREFIXED.get(unit, ()):
+        if abs(value) >= size:
+            return 1 / size, f"{prefix}{unit}"
     if unit == "s":
         return (1000, "ms") if 0 < abs(value) < 1 else (1, "s")
-    return {"%": (100, "%"), "x": (1, "×"), "1": (1, "")}.get(unit, (1, unit))
+    return {"%": (100, "%"), "x": (1, "×"), "1": (1, ""), "count": (1, ""), "Cel": (1, "°C")}.get(unit, (1, unit))
 
 
 def _beside_one(low: float, high: float, one: float, decimals: int) -> int:

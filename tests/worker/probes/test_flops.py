@@ -254,6 +254,11 @@ def test_sliding_windows_are_named(family, window):
     assert shape_of(build(family)).window == window
 
 
+def test_a_window_that_no_layer_uses_is_none():
+    """A config may keep a window's size though all of its layers see everything."""
+    assert shape_of(build("Gemma2", layer_types=["full_attention"] * 2)).window == 0
+
+
 def test_only_adapters_in_use_count():
     """A second, idle adapter and adapters switched off cost nothing."""
     model = adapted(build())
