@@ -33,9 +33,9 @@ LIMITS = (
     # half of that: stolen time stops the run itself, whichever core it is on
     Limit("train.stolen_cores", 0.05, "the hypervisor gave {:.2f} cores to others while it trained"),
     # paging and scheduling are the whole GPU's, so any other process is one too many
-    Limit("train.foreign_processes", 0, "{:.0f} other processes used the GPU"),
+    Limit("train.foreign_processes", 0, "other processes used the GPU: {:.0f}"),
     # heat and the power brake; the software power cap is normal under load and no disturbance
-    Limit("train.throttled_seconds", 0, "heat or the power brake held the GPU's clocks back for {:.1f} s"),
+    Limit("train.throttled_seconds", 0, "heat or the power brake held the GPU's clocks back for {:.2f} s"),
 )
 
 
