@@ -23,7 +23,7 @@ def clip(joined: Sequence[Interval], low: int, high: int) -> list[Interval]:
     """Return the part of a union that lies in [low, high)."""
     found: list[Interval] = []
     for start, end in joined[bisect_right(joined, low, key=lambda one: one[1]) :]:
-        if start >= high:
+        if start >= high or low >= high:
             break
         found.append((max(start, low), min(end, high)))
     return found

@@ -19,6 +19,7 @@ import msgspec
 from bench.schema.catalogue import Scalar
 from bench.worker.paging.attribution import Range
 from bench.worker.paging.capture import Buffer, Capture
+from bench.worker.paging.uvm import PREFIX
 
 FORMAT: Literal[1] = 1
 MOST_FILE_BYTES = 16 << 20
@@ -101,4 +102,8 @@ def _unpacked(buffer: _PackedBuffer) -> Buffer:
     if sum(count for _, count in buffer.runs) > len(raw):
         raise ValueError("more records than bytes")
     offsets = tuple(accumulate(chain.from_iterable(repeat(distance, count) for distance, count in buffer.runs)))
+    if offsets and (
+        offsets[0] < 0 or offsets[-1] + PREFIX.size > len(raw) or any(a >= b for a, b in pairwise(offsets))
+    ):
+        raise ValueError("records outside their buffer")
     return Buffer(raw, offsets)

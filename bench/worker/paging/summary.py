@@ -11,7 +11,7 @@ from bench.worker.paging.attribution import Counts, Paged, attribute, by_owner, 
 from bench.worker.paging.canary import CANARY
 from bench.worker.paging.recording import Recording
 from bench.worker.paging.uvm import UvmRecord
-from bench.worker.paging.validity import Level, Verdict, judge
+from bench.worker.paging.validity import Level, Verdict, broken, judge
 from bench.worker.probes import Number, Reading
 
 SERIES: Mapping[str, tuple[str, Callable[[Paged], Number]]] = {
@@ -44,11 +44,16 @@ class Summary:
 
 
 def summarize(recording: Recording) -> Summary:
-    """Judge a recording and read it. Raises `ValueError` if its windows or its tensors overlap."""
+    """Judge a recording and read it. Raises `ValueError` if its tensors overlap."""
     capture, sent = recording.capture, recording.sent
     records = capture.records()
-    phases, _ = attribute(records, capture.windows)
-    steps, outside = attribute(records, whole_steps(capture.windows))
+    try:
+        phases, _ = attribute(records, capture.windows)
+        steps, outside = attribute(records, whole_steps(capture.windows))
+    except ValueError as error:
+        reasons = (f"{error}.", *(reason for _, reason in broken(capture)))
+        verdict = Verdict(Level.NOT_MEASURED, reasons)
+        return Summary(verdict, (), (), Counts(), Counter(), {}, _reading(verdict, []))
     verdict = judge(capture, steps, sent, recording.omitted_buffers)
     cold = [step for step in steps if sent.get(step.window.index, 0) > 0]
     owners = by_owner(_within(records, cold), recording.owners)

@@ -46,7 +46,7 @@ def judge(capture: Capture, steps: Sequence[Paged], sent: Mapping[int, int], omi
     resident control; a step that is not in it, such as the first one, is not judged.
     """
     found = [
-        *_broken(capture),
+        *broken(capture),
         *_canary(steps),
         *_resident([step for step in steps if sent.get(step.window.index) == 0]),
         *_reconciled([(step, sent[step.window.index]) for step in steps if sent.get(step.window.index, 0) > 0]),
@@ -57,7 +57,8 @@ def judge(capture: Capture, steps: Sequence[Paged], sent: Mapping[int, int], omi
     return Verdict(level, tuple(reason for _, reason in found))
 
 
-def _broken(capture: Capture) -> Iterator[Finding]:
+def broken(capture: Capture) -> Iterator[Finding]:
+    """Yield what can be said of a capture without reading a record."""
     for fault in capture.faults:
         yield Level.NOT_MEASURED, fault
     step = clock_step(capture.clocks)
