@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from statistics import fmean
 from types import MappingProxyType
 
+from bench.analysis import stall
 from bench.analysis.disturbance import drift
 from bench.analysis.speed import SPEED, batch_speeds, why_not
 from bench.schema.catalogue import find
@@ -48,7 +49,8 @@ def reason(record: RunRecord, name: str) -> str:
         return f"the run ended as {record.status.value}"
     if name.startswith("train.loss") and any(loss is None for loss in record.series.get("step.loss", ())):
         return "the loss was not a finite number"
-    return why_not(record, name) or _why_not_at_peak(record, name) or record.absent.get(str(metric.raw), NOT_ASKED)
+    why = why_not(record, name) or _why_not_at_peak(record, name) or _why_no_paging(record, name)
+    return why or record.absent.get(str(metric.raw), NOT_ASKED)
 
 
 def _why_not_at_peak(record: RunRecord, name: str) -> str | None:
@@ -59,6 +61,11 @@ def _why_not_at_peak(record: RunRecord, name: str) -> str | None:
     if category in CATEGORIES and "at_peak.total" in record.metrics:
         return "nothing of this was alive at the peak"
     return record.absent.get("at_peak.total")
+
+
+def _why_no_paging(record: RunRecord, name: str) -> str | None:
+    """A run that was to have cold steps says why they give no number."""
+    return stall.why_not(record, name) if name in stall.PAGING and "step.chilled_bytes" in record.series else None
 
 
 def _trainable_share(record: RunRecord) -> float | None:
@@ -97,6 +104,7 @@ OUTCOME: Mapping[str, Callable[[RunRecord], float | None]] = MappingProxyType({
 DERIVED: Mapping[str, Callable[[RunRecord], float | None]] = MappingProxyType({
     **OUTCOME,
     **SPEED,
+    **stall.PAGING,
     "canary.drift": drift,
 })  # fmt: skip
 """How every metric that names raw numbers is computed from them."""

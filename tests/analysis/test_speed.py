@@ -63,9 +63,11 @@ def test_a_run_that_died_while_timed_uses_the_steps_it_made() -> None:
     """Without a block, tokens count only where seconds are known, and the other way round."""
     died = made(series={"step.seconds": (9.0, 9.0, 2.0), "step.tokens_real": (1, 1, 100, 500)})
     holed = made(series={"step.seconds": (9.0, 9.0, None, 4.0), "step.tokens_real": (1, 1, 100, 500)})
+    untold = made(series={"step.seconds": (9.0, 9.0, 2.0, 4.0), "step.flops": (1, 1, 100, None)})
 
     assert value(died, "train.tokens_per_second") == 50
     assert value(holed, "train.tokens_per_second") == 125
+    assert value(untold, "train.flops_per_second") == 50
 
 
 def test_a_block_without_tokens_has_no_speed() -> None:

@@ -112,6 +112,19 @@ def test_reasons_come_from_the_run_then_from_its_failure() -> None:
     assert reason(crashed, "evaluate.accuracy") == "crashed in load: gone"
 
 
+def test_paging_is_read_off_the_steps() -> None:
+    """A stall comes from its run's cold and resident steps; a run with too few of them says so; others did not ask."""
+    steps = {"step.seconds": (9.0, 9.0, 5.0, 2.0, 2.0, 5.0), "step.chilled_bytes": (None, None, 8, 0, 0, 8)}
+    config = fixed_shape("full", steps=6, untimed_steps=2, paging="fault", paging_fraction=1.0)
+    paged = record(config, metrics={}, series=steps)
+    short = replace(paged, series={name: numbers[:4] for name, numbers in steps.items()})
+
+    assert (value(paged, "paging.stall"), value(paged, "paging.chilled_bytes")) == (3.0, 8.0)
+    assert value(short, "paging.stall") is None
+    assert "needs 4 timed steps" in reason(short, "paging.stall")
+    assert reason(hand_made(), "paging.stall") == NOT_ASKED
+
+
 def test_unknown_metrics_are_refused_with_the_nearest_name() -> None:
     """A misspelt metric is an error that names the right one."""
     with pytest.raises(UnknownNameError, match=r"train\.step_seconds"):

@@ -90,7 +90,7 @@ def shape_of(model: Any) -> Shape:
 def _check(seen: Products, counted: int) -> None:
     """Refuse where torch's counter, which looks below Python, has seen more or less than was watched."""
     expected = 2 * TOKENS * (seen.weights + TOKENS * seen.attention) - seen.hidden
-    found = counted - seen.hidden_counted
+    found = counted - seen.beside
     if found != expected:
         raise UnsupportedError(
             f"torch counts {found:,} in a pass over {TOKENS} tokens where the formula has {expected:,}."

@@ -34,9 +34,10 @@ class Counter(Protocol):
 class Products(TorchFunctionMode):
     """Within the block, adds up every product of a pass over one sequence of `tokens`.
 
-    A layer of bitsandbytes counts as the product it stands for, whatever runs inside.
-    `hidden` is their FLOPs, `hidden_counted` what `counter` makes of them. Raises
-    `UnsupportedError` for a product that is neither of a weight and every token nor of attention.
+    A layer of bitsandbytes counts as the product it stands for, whatever runs inside: `hidden`
+    is their FLOPs, `beside` what `counter` makes of them and of outer products, which do not
+    count here. Raises `UnsupportedError` for a product that is neither of a weight and every
+    token nor of attention.
     """
 
     def __init__(self, model: torch.nn.Module, tokens: int, counter: Counter) -> None:
@@ -46,7 +47,7 @@ class Products(TorchFunctionMode):
         self._inside = 0
         self.weights = self.input_gradients = self.weight_gradients = 0
         self.attention = self.attention_gradients = 0
-        self.hidden = self.hidden_counted = 0
+        self.hidden = self.beside = 0
 
     def __enter__(self) -> Products:
         for module in self._model.modules():
@@ -69,7 +70,9 @@ class Products(TorchFunctionMode):
                 self._see_weight(left, *right.shape, trained=right.requires_grad)
             elif right.dim() == 2:
                 self._see_weight(left, *right.shape[::-1], trained=right.requires_grad)
-            elif left.shape[-1] != 1:  # an outer product, as of rotary angles, adds nothing up
+            elif left.shape[-1] == 1:
+                self._see_outer(left, right)
+            else:
                 self._see_attention(left, right)
         return function(*args, **(kwargs or {}))
 
@@ -95,15 +98,20 @@ class Products(TorchFunctionMode):
         self.attention += width
         self.attention_gradients += width * (int(left.requires_grad) + int(right.requires_grad))
 
+    def _see_outer(self, left: torch.Tensor, right: torch.Tensor) -> None:
+        """Note a product that adds nothing up, as of rotary angles in some transformers: torch counts it, we do not."""
+        rows = torch.broadcast_shapes(left.shape[:-2], right.shape[:-2])  # type: ignore[no-untyped-call]
+        self.beside += 2 * rows.numel() * left.shape[-2] * right.shape[-1]
+
     def _enter_layer(self, layer: Any, args: tuple[torch.Tensor, ...]) -> None:
         self._see_weight(args[0], layer.out_features, layer.in_features, trained=False)
         self._inside += 1
         self.hidden += 2 * self._tokens * layer.out_features * layer.in_features
-        self.hidden_counted -= self._counter.get_total_flops()
+        self.beside -= self._counter.get_total_flops()
 
     def _leave_layer(self, layer: Any, args: Any, output: Any) -> None:  # noqa: ARG002 (a hook's signature)
         self._inside -= 1
-        self.hidden_counted += self._counter.get_total_flops()
+        self.beside += self._counter.get_total_flops()
 
 
 def is_quantized(module: torch.nn.Module) -> bool:

@@ -311,6 +311,17 @@ def test_attention_of_another_pattern_is_refused():
         shape_of(model)
 
 
+@pytest.mark.parametrize("batch", [(1,), (1, 2)])
+def test_outer_products_do_not_count(batch):
+    """Rotary angles are an outer product in some versions of transformers: no work, and no reason to refuse."""
+    model = build()
+    before = shape_of(model)
+    angles, positions = torch.ones(*batch, 8, 1), torch.ones(1, 1, 3)
+    model.model.norm.register_forward_hook(lambda _, args, out: out + (angles @ positions).sum())
+
+    assert shape_of(model) == before
+
+
 def test_weights_quantised_by_others_are_refused():
     """Kernels that neither the watch nor torch's counter sees cannot be checked."""
     model = build()
