@@ -100,7 +100,10 @@ def _trace_step(logbook: Logbook, trainer: Trainer, steps: Steps) -> None:
 def _note_peak(logbook: Logbook, found: Attribution, window: Mapping[str, Number]) -> None:
     metrics = logbook.metrics
     metrics["at_peak.total"] = found.total
-    metrics.update({f"at_peak.{name}": found.peak[name] for name in CATEGORIES if found.peak.get(name)})
+    metrics.update({f"at_peak.{name}": found.peak[name] for name in CATEGORIES})
+    if not found.head_seen:
+        del metrics["at_peak.logits"]
+        logbook.absent["at_peak.logits"] = "the head is not called as a module; its bytes are in other categories."
     metrics.update({f"{stage}.peak_allocated": peak for stage, peak in found.stages.items()})
     metrics.setdefault("train.peak_allocated", found.total)
     logbook.resolve({"at_peak.stage": found.stage})

@@ -6,7 +6,7 @@ import os
 import random
 import tempfile
 import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from bench.worker.limits import limit_memory
 from bench.worker.logbook import Logbook
 from bench.worker.merge import merge
 from bench.worker.methods import Method
+from bench.worker.paging.counted import Counters, counting
 from bench.worker.rows import origin
 from bench.worker.tasks import Example, Task
 from bench.worker.training import train_all
@@ -30,6 +31,11 @@ from bench.worker.training import train_all
 
 def run(logbook: Logbook) -> None:
     """Do what the logbook's config says and write everything down; raises whatever goes wrong."""
+    with counting(logbook) as counters:
+        _run(logbook, counters)
+
+
+def _run(logbook: Logbook, counters: Counters) -> None:
     config = logbook.config
     method: Method = load(find("method", METHODS, config.method))
     task: Task = load(find("task", TASKS, config.task))
@@ -56,7 +62,7 @@ def run(logbook: Logbook) -> None:
         with logbook.phase("evaluate"):
             _note_evaluation(logbook, judge(), "before", "evaluate.before.")
     with logbook.phase("train"):
-        trainer, steps = train_all(logbook, model, tokenizer, task, training)
+        trainer, steps = train_all(logbook, model, tokenizer, task, training, counters)
     if test:
         with logbook.phase("evaluate"):
             _note_evaluation(logbook, judge(), "after", "evaluate.")
@@ -70,8 +76,7 @@ def run(logbook: Logbook) -> None:
         with logbook.phase("infer"):
             infer(logbook, model, tokenizer, task, test or training)
     if config.inspect:
-        one_batch: Callable[[], object] = lambda: judge(test[: config.evaluate_batch_size])
-        inspect(logbook, trainer, steps, one_batch if test else None)
+        inspect(logbook, trainer, steps, partial(judge, test[: config.evaluate_batch_size]) if test else None)
     if config.merge:
         merge(logbook, model)
     canaries.note(logbook, "after")

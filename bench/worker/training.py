@@ -8,13 +8,14 @@ from typing import Any
 from bench.worker.batches import Batch, Encoder, batches, cut
 from bench.worker.logbook import Logbook
 from bench.worker.loop import Steps, Trainer, train
+from bench.worker.paging.counted import Counters
 from bench.worker.paging.steps import paged_steps
 from bench.worker.probes.owners import tensors_in
 from bench.worker.tasks import Example, Task
 
 
 def train_all(
-    logbook: Logbook, model: Any, tokenizer: Any, task: Task, examples: list[Example]
+    logbook: Logbook, model: Any, tokenizer: Any, task: Task, examples: list[Example], counters: Counters
 ) -> tuple[Trainer, Steps]:
     """Make all steps of the config; return the trainer and what its steps were."""
     config = logbook.config
@@ -29,7 +30,7 @@ def train_all(
         train(trainer, feed, steps, settling)
         if config.steps > settling:
             with logbook.timed():
-                _timed_steps(logbook, trainer, feed, steps)
+                _timed_steps(logbook, trainer, feed, steps, counters)
     finally:
         for name, values in steps.series().items():
             logbook.keep_series(name, values)
@@ -38,10 +39,12 @@ def train_all(
     return trainer, steps
 
 
-def _timed_steps(logbook: Logbook, trainer: Trainer, feed: Iterator[Batch], steps: Steps) -> None:
+def _timed_steps(
+    logbook: Logbook, trainer: Trainer, feed: Iterator[Batch], steps: Steps, counters: Counters
+) -> None:
     config = logbook.config
     count = config.steps - min(config.untimed_steps, config.steps)
     if config.paging == "none":
         logbook.metrics["train.timed_seconds"] = train(trainer, feed, steps, count)
     else:
-        paged_steps(logbook, trainer, feed, steps, count)
+        paged_steps(logbook, trainer, feed, steps, count, counters)

@@ -7,17 +7,22 @@ from types import MappingProxyType
 
 from bench.schema.metrics.metric import Metric
 
-CANARIES: Mapping[str, Metric] = MappingProxyType({
-    f"canary.{what}_{when}": Metric(unit, "higher", "noisy", f"canary {label}, {when}", f"{about} {when} the run.")
-    for when in ("before", "after")
-    for what, unit, label, about in (
-        ("gemm", "FLOP/s", "GEMM", "Median speed of a fixed square matrix product in the run's dtype,"),
-        ("copy", "B/s", "copy", "Median speed of copying a fixed block of memory (bytes read plus bytes written),"),
-    )
-})
+
+
+def _canary(when: str) -> dict[str, Metric]:
+    return {
+        f"canary.gemm_{when}": Metric(
+            "FLOP/s", "higher", "noisy", f"canary GEMM, {when}",
+            f"Median speed of a fixed square matrix product in the run's dtype, {when} the run."),
+        f"canary.copy_{when}": Metric(
+            "B/s", "higher", "noisy", f"canary copy, {when}",
+            f"Median speed of copying a fixed block of memory, bytes read plus bytes written, {when} the run."),
+    }  # fmt: skip
+
 
 MACHINE: Mapping[str, Metric] = MappingProxyType({
-    **CANARIES,
+    **_canary("before"),
+    **_canary("after"),
     "canary.drift": Metric("1", "neither", "noisy", "canary drift",
                            "Largest relative change of a canary from before to after.", raw="canary.gemm_before"),
     "train.neighbour_cores": Metric("1", "lower", "noisy", "cores taken by others",

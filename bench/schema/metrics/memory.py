@@ -117,8 +117,8 @@ MEMORY: Mapping[str, Metric] = MappingProxyType({
         "Bytes of tensors alive at the peak of the traced step: the sum of all categories."),
     "at_peak.unseen": Metric(
         "B", "lower", "near-exact", "at the peak: unseen",
-        "The allocator's own peak of requested bytes in the traced step minus at_peak.total: 0 when the trace saw "
-        "everything.", devices=("cuda",)),
+        "The allocator's own peak of requested bytes in the traced step minus at_peak.total: up to 2 kB, what a mark "
+        "in the trace takes, when the trace saw everything.", devices=("cuda",)),
     "at_peak.allocator_slack": Metric(
         "B", "lower", "near-exact", "at the peak: allocator slack",
         "Bytes the caching allocator held beyond at_peak.total: rounding and free blocks it kept.",

@@ -8,8 +8,11 @@ from typing import Any
 
 import torch
 
+from bench import nvml
 from bench.errors import UnsupportedError
+from bench.nvml import Absent
 from bench.worker.devices import Device
+from bench.worker.paging.ballast import Ballast, guarded, host
 from bench.worker.paging.driver import DriverRefusalError, open_driver
 from bench.worker.paging.host import Range
 from bench.worker.paging.pressure import Mover, chill
@@ -70,6 +73,30 @@ def open_pager(optimizer: torch.optim.Optimizer, device: Device) -> CudaPager:
     if not moves:
         raise UnsupportedError("this GPU's pages do not move on demand (Windows, WSL): paging cannot be measured.")
     return CudaPager(optimizer, driver, number)
+
+
+@contextmanager
+def oversubscribed(paged: int, fraction: float) -> Iterator[Ballast]:
+    """Make ready to run the first GPU out of room for `fraction` of the paged bytes beyond what fits.
+
+    Raises `UnsupportedError` with every reason against it; nothing was done then.
+    """
+    card = nvml.find()
+    if isinstance(card, Absent):
+        raise UnsupportedError(f"no oversubscription without NVML, which tells who else uses the GPU: {card.reason}")
+    listed, shown = card.listing(), card.read("nvmlDeviceGetDisplayActive")
+    others = None if isinstance(listed, Absent) else listed.others
+    display = None if isinstance(shown, Absent) else bool(shown)
+
+    def free() -> int:
+        return int(torch.cuda.mem_get_info()[0])
+
+    guarded(host(0, free() + paged, others, display=display), paged, 1 + fraction)
+    ballast = Ballast(paged, 1 + fraction, free)
+    try:
+        yield ballast
+    finally:
+        ballast.warm()
 
 
 def owners(optimizer: torch.optim.Optimizer, names: Mapping[torch.Tensor, str]) -> list[Range]:

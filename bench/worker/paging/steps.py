@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -14,7 +14,9 @@ from bench.errors import BadValueError, UnsupportedError
 from bench.worker.batches import Batch
 from bench.worker.logbook import Logbook
 from bench.worker.loop import Steps, Trainer, train
+from bench.worker.paging import attribution
 from bench.worker.paging.confine import Confinement
+from bench.worker.paging.counted import Counters
 from bench.worker.paging.faults import Faults
 from bench.worker.paging.host import HostPager
 from bench.worker.paging.mapped import MappedAdamW
@@ -111,45 +113,60 @@ def pager_of(trainer: Trainer) -> Pager:
     return HostPager(ranges)
 
 
-def paged_steps(logbook: Logbook, trainer: Trainer, feed: Iterator[Batch], steps: Steps, count: int) -> None:
+def _owners(trainer: Trainer) -> list[attribution.Range]:
+    """Name every paged tensor of a GPU's optimiser by its parameter, where it lies."""
+    from bench.worker.paging.cuda import owners
+
+    names = {parameter: name for name, parameter in trainer.model.named_parameters()}
+    found = owners(trainer.optimizer, names)
+    return [attribution.Range(paged.address, paged.nbytes, paged.name) for paged in found]
+
+
+def paged_steps(
+    logbook: Logbook, trainer: Trainer, feed: Iterator[Batch], steps: Steps, count: int, counters: Counters
+) -> None:
     """Make `count` timed steps under the pressure the config asks for, and keep what each of them met."""
     config = logbook.config
     pager = pager_of(trainer)
     logbook.metrics["paging.paged_bytes"] = pager.paged_bytes()
-    faults, chilled, untimed = Faults(), list[float](), len(steps.seconds)
+    if counters.session:
+        counters.owners = _owners(trainer)
+        counters.check()
+    turns, untimed = Turns(trainer, steps, counters), len(steps.seconds)
     try:
         with _pressure(pager, config.paging, config.paging_fraction, untimed) as pressure:
             path = "prefetch" if config.paging == "prefetch" else "fault"
             with pager.taking(path) as begin:
                 logbook.metrics["train.timed_seconds"] = sum(
-                    _step(trainer, _after(begin, feed), steps, pressure, chilled, faults, cold=is_cold(number))
-                    for number in range(count)
+                    turns.step(_after(begin, feed), pressure, number) for number in range(count)
                 )
     finally:
-        for name, values in {"step.chilled_bytes": chilled, **faults.series}.items():
-            logbook.keep_series(name, [math.nan] * untimed + values)
-        logbook.absent.update(faults.absent)
+        for name, values in {"step.chilled_bytes": turns.chilled, **turns.faults.series}.items():
+            logbook.keep_series(name, [*[None] * untimed, *values])
+        logbook.absent.update(turns.faults.absent)
 
 
-def _step(
-    trainer: Trainer,
-    feed: Iterator[Batch],
-    steps: Steps,
-    pressure: Pressure,
-    chilled: list[float],
-    faults: Faults,
-    *,
-    cold: bool,
-) -> float:
-    """Make one step, cold or resident; what prepares it is outside every clock. Returns its seconds."""
-    away = pressure.cold() if cold else 0
-    if not cold:
-        pressure.warm()
-    trainer.device.synchronize()
-    with faults.counted():
-        seconds = train(trainer, feed, steps, 1)
-    chilled.append(away)
-    return seconds
+@dataclass(slots=True)
+class Turns:
+    """Steps one by one, and what each of them met: bytes that were away, faults and stalls, counts."""
+
+    trainer: Trainer
+    steps: Steps
+    counters: Counters
+    faults: Faults = field(default_factory=Faults)
+    chilled: list[float] = field(default_factory=list)
+
+    def step(self, feed: Iterator[Batch], pressure: Pressure, number: int) -> float:
+        """Make step `number`, cold or resident; what prepares it is outside every clock. Returns its seconds."""
+        away = pressure.cold() if is_cold(number) else 0
+        if not is_cold(number):
+            pressure.warm()
+        self.trainer.device.synchronize()
+        self.counters.sent[number] = away
+        with self.counters.window(number), self.faults.counted():
+            seconds = train(self.trainer, feed, self.steps, 1)
+        self.chilled.append(away)
+        return seconds
 
 
 def _after(begin: Callable[[], None], feed: Iterator[Batch]) -> Iterator[Batch]:
@@ -160,6 +177,12 @@ def _after(begin: Callable[[], None], feed: Iterator[Batch]) -> Iterator[Batch]:
 
 @contextmanager
 def _pressure(pager: Pager, paging: str, fraction: float, untimed: int) -> Iterator[Pressure]:
+    if paging == "ballast":
+        from bench.worker.paging.cuda import oversubscribed
+
+        with oversubscribed(pager.paged_bytes(), fraction) as ballast:
+            yield ballast
+        return
     if paging != "limit":
         yield Chill(pager, fraction)
         return
