@@ -123,7 +123,7 @@ def _files(card: Card, proc: Path, sys: Path) -> Iterator[tuple[str, Scalar]]:
         yield "kernel_module", "open" if "Open Kernel Module" in version else "proprietary"
     bus = card.read("nvmlDeviceGetPciInfo_v3")
     if not isinstance(bus, Absent):
-        node = _text(sys / "bus/pci/devices" / bus.busId.decode().lower()[-len("0000:00:00.0") :] / "numa_node")
+        node = _text(sys / "bus/pci/devices" / bus.busId.lower()[-len("0000:00:00.0") :] / "numa_node")
         if node.isdecimal():  # -1: the machine does not tell
             yield "numa_node", int(node)
     for setting in sorted((sys / "module/nvidia_uvm/parameters").glob("*")):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import bench
 from bench.errors import BadValueError
-from bench.launch.gpu import absence, gpu
+from bench.launch.gpu import Gpu, absence, gpu
 from bench.launch.gpu import facts as gpu_facts
 from bench.launch.scrub import scrub
 from bench.schema.catalogue import Scalar
@@ -42,7 +42,7 @@ def device_slug(device: str) -> str:
     if device == "cuda":
         found = gpu()
         if found is None:
-            raise BadValueError(f"device 'cuda' was asked for and there is none; use --device cpu. {absence() or ''}")
+            raise BadValueError(f"device 'cuda' was asked for and NVML finds no GPU; use --device cpu. {absence()}")
         return _slug(found.name)
     return _slug(f"{_cpu_model()}-{_cores()}-cores")
 
@@ -136,4 +136,4 @@ def _commit() -> Iterator[tuple[str, Scalar]]:
             yield "ftbench.modified", bool(changed)
 
 
-__all__ = ["PACKAGES", "STACK_FACTS", "VARIABLES", "device_slug", "facts", "gpu", "stack", "versions"]
+__all__ = ["PACKAGES", "STACK_FACTS", "VARIABLES", "Gpu", "device_slug", "facts", "gpu", "stack", "versions"]

@@ -35,7 +35,7 @@ class Sku(NamedTuple):
     multiprocessors: int
     memory_gib: int
     bus_bits: int | None
-    bandwidth: float
+    bandwidth: float | None
     bfloat16: Peak | None
     float16: Peak | None
     float32: Peak | None
@@ -59,40 +59,40 @@ A100, A100_FLOAT = _both(_tera(312, 1.41)), _tera(19.5, 1.41)
 H100, H100_FLOAT = _both(_tera(989.4, 1.83)), _tera(66.9, 1.98)
 NVL, NVL_FLOAT = _both(_tera(835.5)), _tera(60)
 
-AMPERE = "NVIDIA A100 datasheet (2022); NVIDIA A100 Tensor Core GPU Architecture, table 4"
-HOPPER = "NVIDIA H100 Tensor Core GPU Architecture, v1.04, tables 2 and 3"
-GA102 = "NVIDIA Ampere GA102 GPU Architecture, v2.1, appendix A"
-ADA = "NVIDIA Ada GPU Architecture, v2.1, appendix A"
-TURING = "NVIDIA Turing GPU Architecture, appendix B"
+AMPERE = "NVIDIA A100 datasheet; whitepaper NVIDIA A100 Tensor Core GPU Architecture"
+HOPPER = "NVIDIA H100 datasheet; whitepaper NVIDIA H100 Tensor Core GPU Architecture"
+GA102 = "whitepaper NVIDIA Ampere GA102 GPU Architecture"
+ADA = "whitepaper NVIDIA Ada GPU Architecture"
+TURING = "whitepaper NVIDIA Turing GPU Architecture"
 
 SKUS: tuple[Sku, ...] = (
     Sku("A100-SXM4-40GB", 108, 40, 5120, 1555e9, *A100, A100_FLOAT, AMPERE),
     Sku("A100-PCIE-40GB", 108, 40, 5120, 1555e9, *A100, A100_FLOAT, AMPERE),
     Sku("A100-SXM4-80GB", 108, 80, 5120, 2039e9, *A100, A100_FLOAT, AMPERE),
     Sku("A100 80GB PCIe", 108, 80, 5120, 1935e9, *A100, A100_FLOAT, AMPERE),
-    Sku("A30", 56, 24, 3072, 933e9, *_both(_tera(165, 1.44)), _tera(10.3, 1.44), "NVIDIA A30 datasheet (2022)"),
-    Sku("A40", 84, 48, 384, 696e9, *_both(_tera(149.7, 1.74)), _tera(37.4, 1.74), "NVIDIA A40 datasheet (2022)"),
-    Sku("A10", 72, 24, 384, 600e9, *_both(_tera(125, 1.695)), _tera(31.2, 1.695), "NVIDIA A10 datasheet (2022)"),
-    Sku("A10G", 80, 24, 384, 600e9, *_both(_tera(70, 1.71)), _tera(35, 1.71), "NVIDIA A10G datasheet, by AWS (2022)"),
+    Sku("A30", 56, 24, 3072, 933e9, *_both(_tera(165, 1.44)), _tera(10.3, 1.44), "NVIDIA A30 datasheet"),
+    Sku("A40", 84, 48, 384, 696e9, *_both(_tera(149.7, 1.74)), _tera(37.4, 1.74), "NVIDIA A40 datasheet"),
+    Sku("A10", 72, 24, 384, 600e9, *_both(_tera(125, 1.695)), _tera(31.2, 1.695), "NVIDIA A10 datasheet"),
+    Sku("A10G", 80, 24, 384, 600e9, *_both(_tera(70, 1.71)), _tera(35, 1.71), "NVIDIA A10G datasheet, by AWS"),
     Sku("RTX A6000", 84, 48, 384, 768e9, *_both(_tera(154.8, 1.8)), _tera(38.7, 1.8), GA102),
     Sku("GeForce RTX 3090", 82, 24, 384, 936e9, *_both(_tera(71, 1.695)), _tera(35.6, 1.695), GA102),
     Sku("H100 80GB HBM3", 132, 80, 5120, 3352e9, *H100, H100_FLOAT, HOPPER),
     Sku("H100 PCIe", 114, 80, 5120, 2039e9, *_both(_tera(756, 1.62)), _tera(51.2, 1.755), HOPPER),
-    Sku("H100 NVL", 132, 94, None, 3900e9, *NVL, NVL_FLOAT, "NVIDIA H100 datasheet (2024)"),
-    Sku("H200", 132, 141, None, 4800e9, *H100, H100_FLOAT, "NVIDIA H200 datasheet (2024); the chip of H100 SXM"),
-    Sku("H200 NVL", 132, 141, None, 4800e9, *NVL, NVL_FLOAT, "NVIDIA H200 datasheet (2024)"),
-    Sku("B200", 148, 180, None, 7.7e12, *_both(_tera(2250)), None, "NVIDIA HGX B200 datasheet (2025), an eighth"),
-    Sku("L4", 58, 24, 192, 300e9, *_both(_tera(121, 2.04)), _tera(30.3, 2.04), "NVIDIA L4 datasheet (2023)"),
-    Sku("L40", 142, 48, 384, 864e9, *_both(_tera(181.05, 2.49)), _tera(90.5, 2.49), "NVIDIA L40 datasheet (2023)"),
-    Sku("L40S", 142, 48, 384, 864e9, *_both(_tera(362.05, 2.49)), _tera(91.6, 2.52), "NVIDIA L40S datasheet (2023)"),
+    Sku("H100 NVL", 132, 94, None, 3900e9, *NVL, NVL_FLOAT, "NVIDIA H100 datasheet"),
+    Sku("H200", 132, 141, None, 4800e9, *H100, H100_FLOAT, "NVIDIA H200 datasheet; the chip of H100 SXM"),
+    Sku("H200 NVL", 132, 141, None, 4800e9, *NVL, NVL_FLOAT, "NVIDIA H200 datasheet"),
+    Sku("B200", 148, 180, None, None, *_both(_tera(2250)), None, "NVIDIA HGX B200 datasheet, an eighth"),
+    Sku("L4", 58, 24, 192, 300e9, *_both(_tera(121, 2.04)), _tera(30.3, 2.04), "NVIDIA L4 datasheet"),
+    Sku("L40", 142, 48, 384, 864e9, *_both(_tera(181.05, 2.49)), _tera(90.5, 2.49), "NVIDIA L40 datasheet"),
+    Sku("L40S", 142, 48, 384, 864e9, *_both(_tera(362.05, 2.49)), _tera(91.6, 2.52), "NVIDIA L40S datasheet"),
     Sku("GeForce RTX 4090", 128, 24, 384, 1008e9, *_both(_tera(165.2, 2.52)), _tera(82.6, 2.52), ADA),
     Sku("Tesla V100-SXM2-16GB", 80, 16, 4096, 900e9, None, _tera(125, 1.53), _tera(15.7, 1.53),
-        "NVIDIA V100 datasheet (2020)"),
+        "NVIDIA V100 datasheet"),
     Sku("Tesla V100-SXM2-32GB", 80, 32, 4096, 900e9, None, _tera(125, 1.53), _tera(15.7, 1.53),
-        "NVIDIA V100 datasheet (2020)"),
+        "NVIDIA V100 datasheet"),
     Sku("Tesla T4", 40, 16, 256, 320e9, None, _tera(65, 1.59), _tera(8.1, 1.59), TURING),
 )  # fmt: skip
-"""GeForce cards halve their tensor cores' rate when they accumulate in float32, as training does; the numbers say so."""
+"""GeForce cards halve their tensor cores' rate when they accumulate in float32, as training does; so do these."""
 
 
 def identify(name: str, *, multiprocessors: int | None, memory: int | None, bus_bits: int | None = None) -> Sku | None:

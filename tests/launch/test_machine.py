@@ -71,25 +71,6 @@ def test_a_device_that_is_not_there_is_refused(monkeypatch):
         machine.device_slug("cuda")
 
 
-class Nvml:
-    """Says which handle was asked for."""
-
-    nvmlDeviceGetHandleByIndex = staticmethod(lambda index: index)  # noqa: N815 (NVML's name)
-    nvmlDeviceGetHandleByUUID = staticmethod(lambda uuid: uuid)  # noqa: N815 (NVML's name)
-
-
-@pytest.mark.parametrize(
-    ("visible", "found"),
-    [(None, 0), ("0", 0), ("2,1", 2), (" 3 ", 3), ("GPU-ab,1", "GPU-ab"), ("", None), ("-1", None)],
-)
-def test_the_gpu_described_is_the_one_that_is_used(monkeypatch, visible, found):
-    """With CUDA_VISIBLE_DEVICES the record describes the first visible GPU, or none where all are hidden."""
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    if visible is not None:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert machine._first_visible(Nvml) == found
-
-
 def test_variables_are_told_without_serials(monkeypatch):
     """Settings that change results are recorded, but not the serial number of a GPU in them."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-01234567-89ab-cdef-0123-456789abcdef")
