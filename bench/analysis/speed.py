@@ -30,8 +30,6 @@ def why_not(record: RunRecord, name: str) -> str | None:
 
 
 def _why_no_training_speed(record: RunRecord, name: str) -> str | None:
-    if name in ("train.energy_per_token", "train.power") and "train.energy" in record.absent:
-        return record.absent["train.energy"]
     if record.series.get("step.seconds") and not timed(record, "step.seconds"):
         return "no step was timed"
     if name in UTILISATION or name == FLOPS:

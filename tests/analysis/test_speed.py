@@ -207,6 +207,14 @@ def test_a_run_whose_steps_were_tampered_with_gives_no_headline(name: str, chang
     assert why in reason(tampered, name)
 
 
+def test_what_is_no_speed_has_reasons_of_its_own() -> None:
+    """Attached counters explain a missing speed, not a missing peak or loss."""
+    run = made({"uvm_counters": True})
+
+    assert reason(run, "train.peak_allocated") == NOT_ASKED
+    assert reason(run, "train.loss_last") == NOT_ASKED
+
+
 def test_speeds_of_generation_survive_paged_training() -> None:
     """Only the training steps were tampered with."""
     run = made({"paging": "fault"}, {"infer.seconds": (9.0, 2.0), "infer.tokens": (20, 20)})

@@ -88,6 +88,8 @@ def test_parts_of_a_peak_share_its_reason() -> None:
     seen = replace(hand_made(), metrics={"at_peak.total": 5, "at_peak.gradients": 5})
     assert reason(seen, "at_peak.adapters") == "nothing of this was alive at the peak"
     assert value(seen, "at_peak.adapters") is None
+    slack = replace(seen, config=seen.config.but(device="cuda"))
+    assert reason(slack, "at_peak.allocator_slack") == NOT_ASKED
     assert reason(seen, "train.peak_allocated") == NOT_ASKED
 
 
