@@ -7,7 +7,7 @@ import mmap
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -44,13 +44,14 @@ class HostPager:
     def move_out(self, fraction: float) -> int:
         """Write the first `fraction` of all bytes to disk and drop them from memory, whole pages, in order.
 
-        Returns the bytes that are out of memory now: what the kernel would not let go is not counted.
+        Returns the bytes that are out of memory now. What the kernel would not let go is not counted: it keeps
+        pages in blocks of up to 2 MiB on some file systems, and a block through which a cut goes stays.
         """
         chosen = list(leading(self.ranges, fraction))
-        for r in chosen:
-            _call("msync", r.address, r.nbytes, MS_SYNC)
-        for r in chosen:
-            _call("madvise", r.address, r.nbytes, MADV_PAGEOUT)
+        for address, nbytes in stretches(chosen):
+            _call("msync", address, nbytes, MS_SYNC)
+            _release(address)
+            _call("madvise", address, nbytes, MADV_PAGEOUT)
         return sum(r.nbytes - _resident(r) for r in chosen)
 
     def prefetch(self) -> None:
@@ -89,6 +90,31 @@ def leading(ranges: Sequence[Range], fraction: float) -> Iterator[Range]:
         cut = r._replace(nbytes=min(r.nbytes, -int(-wanted // PAGE) * PAGE))
         yield cut
         wanted -= cut.nbytes
+
+
+def stretches(ranges: Sequence[Range]) -> list[tuple[int, int]]:
+    """Join ranges without a page between them: address and bytes. The kernel leaves a block it is only told part of."""
+    joined: list[tuple[int, int]] = []
+    for r in ranges:
+        neighbours = joined and r.address == -(-sum(joined[-1]) // PAGE) * PAGE
+        start = joined.pop()[0] if neighbours else r.address
+        joined.append((start, r.address + r.nbytes - start))
+    return joined
+
+
+def _release(address: int) -> None:
+    """Make every processor let go of the pages it touched last, which nothing can move out (mm/swap.c, lru_add_drain).
+
+    It does so when the advice is given on it, whatever page the advice is about.
+    """
+    allowed = os.sched_getaffinity(0)
+    try:
+        for processor in range(os.cpu_count() or 1):
+            with suppress(OSError):  # one that this process may not use
+                os.sched_setaffinity(0, {processor})
+                _call("madvise", address, PAGE, MADV_PAGEOUT)
+    finally:
+        os.sched_setaffinity(0, allowed)
 
 
 def _resident(r: Range) -> int:
