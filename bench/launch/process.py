@@ -21,6 +21,7 @@ from msgspec.structs import replace
 
 from bench.errors import StoreError
 from bench.launch.aftermath import answer, last_words, utc_now
+from bench.launch.datasheet import datasheet
 from bench.launch.scrub import scrubbed
 from bench.launch.workers import QUIET, REAL, SECRET, Isolation, Worker
 from bench.schema import RunConfig, RunRecord, Status
@@ -109,7 +110,8 @@ class Launcher:
             metrics["harness.seconds"] = max(0.0, wall - sum(v for k, v in metrics.items() if _is_accounted(k)))
         environment = {**self._machine, **record.environment, "run.isolation": self._isolation}
         origin = {"started": started, "device": self._device, "kind": self._worker.kind}
-        return replace(record, **origin, metrics=metrics, environment=environment)
+        resolved = {**record.resolved, **datasheet(environment, config)}
+        return replace(record, **origin, metrics=metrics, environment=environment, resolved=resolved)
 
     def _execute(self, folder: Path, timeout_s: float) -> tuple[int | None, float]:
         """Return the exit code and how long the process lived, in seconds.

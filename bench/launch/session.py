@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 from bench import cache, store
+from bench.analysis.turns import turn_seconds
 from bench.analysis.values import value
 from bench.errors import BadValueError, NotFetchedError, RunDidNotFinishError, StoreError
 from bench.launch import dry, machine
@@ -162,8 +163,8 @@ class Session:
 
     @staticmethod
     def step_seconds(record: RunRecord) -> float:
-        """Return the median time of the timed steps, in seconds; 0 where a run has none."""
-        return value(record, "train.step_seconds") or 0.0
+        """Return the median time of the timed steps, of a paging run the resident ones, in s; 0 where a run has none."""
+        return value(record, "train.step_seconds") or turn_seconds(record, cold=False) or 0.0
 
     def planner(self, name: str) -> Callable[[RunConfig, int], list[RunRecord]]:
         """Return a stand-in for `measure` that notes what would be measured, under the test's name."""
@@ -221,6 +222,7 @@ def unfinished(record: RunRecord) -> RunDidNotFinishError:
 SPOKEN: dict[str, Any] = {
     "train.step_seconds": "{:.3g} s a step",
     "train.tokens_per_second": "{:.0f} tok/s",
+    "paging.stall": "stall {:.3g} s",
     "evaluate.accuracy_before": "accuracy {:.1%} before",
     "evaluate.accuracy": "{:.1%} after",
 }

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from bench.report.display import base_unit
 from bench.report.tables import Cell, Table
 
-ASCII = str.maketrans({"×": "x", "–": "-", "—": "-", "→": "->", "±": "+-", "≥": ">=", "≤": "<=", "\u2019": "'"})
+ASCII = str.maketrans({"×": "x", "–": "-", "—": "-", "→": "->", "±": "+-", "≥": ">=", "≤": "<=", "°": " ", "\u2019": "'"})
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 EMPTY = Cell("")
 

@@ -47,12 +47,15 @@ def _note_unseen(logbook: Logbook, reason: str) -> None:
 def _count_flops(logbook: Logbook, trainer: Trainer, steps: Steps) -> None:
     """Keep the operations of every step's matrix products, where the model's are known."""
     try:
-        shape = shape_of(trainer.model)
+        with trainer.precision():
+            shape = shape_of(trainer.model)
     except UnsupportedError as unknown:
         logbook.absent["train.flops_per_second"] = str(unknown)
         return
     counts = [sum(flops_of_step(shape, rows * length, length) for rows, length in made) for made in steps.shapes]
     logbook.keep_series("step.flops", counts)
+    if shape.window:
+        logbook.resolve({"attention.window": shape.window})
 
 
 def _time_stages(logbook: Logbook, trainer: Trainer, steps: Steps) -> None:

@@ -103,7 +103,7 @@ class Trainer:
         for batch in micro_batches:
             on_stage("forward")
             inputs = batch.on(self.device.torch_name)
-            with self._precision():
+            with self.precision():
                 loss = self.model(**inputs, num_items_in_batch=trained, use_cache=False).loss
             on_stage("backward")
             self.scaler.scale(loss).backward()
@@ -119,7 +119,8 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         return total, norm
 
-    def _precision(self) -> AbstractContextManager[Any]:
+    def precision(self) -> AbstractContextManager[Any]:
+        """Return the context that forward and loss run in."""
         if self.config.autocast == "none":
             return nullcontext()
         return torch.autocast(self._device_kind, dtype=getattr(torch, self.config.autocast))
