@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -67,14 +66,14 @@ class RaplEnergy:
 def packages(powercap: Path) -> dict[str, Package]:
     """Read the counter of every socket. Raises `UnreadableError` unless there is one and all can be read.
 
-    Sockets are the domains intel-rapl:<n> named package-<m>, on AMD processors too. Not among
-    them: their parts intel-rapl:<n>:<k> (core, dram), psys (the platform, which contains the
+    Sockets are the domains intel-rapl:<n> named package-<m>, on AMD processors too. By their names
+    not among them: parts of a socket (core, uncore, dram), psys (the platform, which contains the
     sockets), and intel-rapl-mmio:<n> (the same socket a second time).
     """
     found: dict[str, Package] = {}
     try:
         for domain in sorted(powercap.glob("intel-rapl:*")):
-            if re.fullmatch(r"intel-rapl:\d+", domain.name) and _word(domain, "name").startswith("package"):
+            if _word(domain, "name").startswith("package"):
                 joules = (int(_word(domain, file)) / 1e6 for file in ("energy_uj", "max_energy_range_uj"))
                 found[domain.name] = Package(*joules)
     except PermissionError:
