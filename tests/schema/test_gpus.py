@@ -82,6 +82,7 @@ def test_known_products_are_identified(name, multiprocessors, mebibytes, bus):
         {"gpu.multiprocessors": 114},
         {"gpu.multiprocessors": None},
         {"torch.multiprocessors": 16},
+        {"torch.multiprocessors": 134},
         {"gpu.memory_bytes": 40 * GIB},
         {"gpu.memory_bytes": 96 * GIB},
         {"gpu.memory_bytes": None},

@@ -68,6 +68,16 @@ def test_the_clock_is_watched_while_the_work_runs(machine):
     assert values["sm_clock"] == 1_700_000_000
 
 
+def test_one_reading_of_the_work_is_enough(machine):
+    """A window with a single reading is not mixed with one of the idle GPU at its end."""
+    single = (
+        "while not meter._clocks.seen: time.sleep(0.005)\n"
+        "meter._clocks.over.set(); meter._watcher.join(); del meter._clocks.seen[1:]\n"
+    )
+    values, _ = measure(machine, changed={"gpu0.clock1": 210}, period=0.01, meanwhile=single)
+    assert values["sm_clock"] == 1_700_000_000
+
+
 def test_the_clock_is_the_median(machine):
     """One slow reading among many does not move it."""
     changes = (
