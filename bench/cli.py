@@ -9,8 +9,10 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from bench import __version__
@@ -18,9 +20,25 @@ from bench.errors import FtbenchError, RecordFormatError, StoreError
 
 if TYPE_CHECKING:
     from bench.analysis.cases import Case
+    from bench.report.tables import Table
 
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
+
+TABLES: Mapping[str, str] = MappingProxyType({
+    "summary": "bench.report.summary:summary",
+    "t1": "bench.report.comparison:comparison_tables",
+    "memory": "bench.report.memory:memory",
+    "attribution": "bench.report.attribution:attribution",
+    "cost": "bench.report.cost:cost",
+    "paging": "bench.report.paging:paging",
+    "limits": "bench.report.limits:limits",
+    "conditions": "bench.report.conditions:conditions",
+    "failures": "bench.report.summary:failures",
+})  # fmt: skip
+"""Names for `ftbench table`: what makes one table, or several, of all cases."""
+
+FORMATS = ("text", "markdown", "csv", "json")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,10 +77,10 @@ def parser() -> argparse.ArgumentParser:
     one = commands.add_parser(
         "table",
         parents=[results],
-        help="write a table: summary, memory (by phase), t1 (the guide's comparison), failures",
+        help="write a table: summary, t1 (the guide's comparison), memory (by phase), cost, and more",
     )
-    one.add_argument("name", nargs="?", choices=("summary", "memory", "t1", "failures"), default="summary")
-    one.add_argument("--format", choices=("text", "markdown", "csv", "json"), default="text")
+    one.add_argument("name", nargs="?", choices=tuple(TABLES), default="summary")
+    one.add_argument("--format", choices=FORMATS, default="text")
     one.add_argument("--output", type=Path, metavar="FILE", help="write to FILE instead of standard output")
     one.set_defaults(command=table)
 
@@ -77,6 +95,10 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--task", action="append", default=[], metavar="NAME", help="fetch the data of a task")
     one.add_argument("--data-dir", type=Path, metavar="DIR", help="take data from this folder instead of the network")
     one.set_defaults(command=fetch)
+
+    one = commands.add_parser("metrics", help="say what every number is: unit, direction, noise, source")
+    one.add_argument("--format", choices=FORMATS, default="text")
+    one.set_defaults(command=metrics)
 
     one = commands.add_parser("validate", help="check that files, or all files of folders, are records")
     one.add_argument("paths", nargs="*", type=Path, default=[Path("results")], metavar="PATH")
@@ -120,19 +142,11 @@ def show(options: argparse.Namespace) -> int:
 
 def table(options: argparse.Namespace) -> int:
     """Write one of the tables in one of the formats."""
-    from bench.analysis.match import comparisons
-    from bench.report import render, summary
-    from bench.report.comparison import comparison_table
-    from bench.report.memory import memory
+    from bench.report import render
 
-    cases = _cases(options.results)
-    if options.name == "t1":
-        tables = [comparison_table(found) for found in comparisons(cases)]
-        if not tables:
-            raise StoreError(f"{options.results} holds no packed case and no case with a test set, so there is no T1.")
-    else:
-        one = {"summary": summary.summary, "memory": memory, "failures": summary.failures}[options.name]
-        tables = [one(cases)]
+    tables = _tables(options.name, _cases(options.results))
+    if not tables:
+        raise StoreError(f"{options.results} holds no packed case and no case with a test set, so there is no T1.")
     text = render.written(tables, options.format)
     if options.output is None:
         sys.stdout.write(text)
@@ -142,6 +156,12 @@ def table(options: argparse.Namespace) -> int:
     except OSError as error:
         raise StoreError(f"cannot write {options.output}: {error.strerror or error}.") from error
     return 0
+
+
+def _tables(name: str, cases: Sequence[Case]) -> list[Table]:
+    module, _, function = TABLES[name].partition(":")
+    made: Table | list[Table] = getattr(import_module(module), function)(cases)
+    return made if isinstance(made, list) else [made]
 
 
 def site(options: argparse.Namespace) -> int:
@@ -170,6 +190,17 @@ def fetch(options: argparse.Namespace) -> int:
 
     for name in bring(options.models, options.task, options.data_dir) or ():
         print(name)
+    return 0
+
+
+def metrics(options: argparse.Namespace) -> int:
+    """Say what every number is."""
+    from bench.report import glossary, render
+
+    document = options.format == "markdown"
+    print(glossary.document() if document else render.written([glossary.glossary()], options.format), end="")
+    if options.format == "text":
+        print(f"* {glossary.WHERE_TO_READ}")
     return 0
 
 

@@ -21,6 +21,23 @@ TRAINABLE = {"full": 134_515_008, "lora": 4_884_480, "qlora": 4_884_480}
 ADAPTER = {"lora": 19_560_000, "qlora": 19_560_000}
 METHODS = ("full", "lora", "qlora")
 STACK = {"torch": "2.13.0", "transformers": "5.24.0", "peft": "0.21.2", "bitsandbytes": "0.50.2"}
+PARAMETERS = 134_515_008
+AT_PEAK = {
+    "full": {"base_float32": 538_060_032, "gradients": 538_060_032, "optimizer_state": 1_076_120_064},
+    "lora": {
+        "base_float32": 538_060_032, "adapters": 19_537_920, "gradients": 19_537_920, "optimizer_state": 39_075_840,
+    },
+    "qlora": {
+        "base_float32": 113_541_120, "base_4bit": 53_084_160, "quantization_state": 1_742_208, "adapters": 19_537_920,
+        "gradients": 19_537_920, "optimizer_state": 39_075_840,
+    },
+}  # fmt: skip
+"""Bytes whose size is known; what is left of the peak are activations, logits and temporaries."""
+FLOPS_A_TOKEN = {
+    "full": 6 * PARAMETERS,
+    "lora": 4 * PARAMETERS + 6 * 4_884_480,
+    "qlora": 4 * PARAMETERS + 6 * 4_884_480,
+}
 RATES = {"full": 2e-5, "lora": 2e-4, "qlora": 2e-4}
 
 
@@ -48,13 +65,18 @@ def record(config: RunConfig, day: int = 1, kind: Kind = Kind.MEASURED, **change
         status=Status.OK,
         device="example-cpu-2-cores",
         started=f"2026-01-{day:02}T10:{config.seed:02}:00Z",
-        metrics=_metrics(config, rng),
-        absent={"train.peak_reserved": "torch's caching allocator exists on CUDA only"},
+        metrics={**_metrics(config, rng), **_costs(config, seconds)},
+        absent={
+            "train.peak_reserved": "torch's caching allocator exists on CUDA only",
+            "train.energy": "RAPL's counters belong to the administrator; make them readable.",
+        },
         series={
             "step.seconds": tuple(seconds),
             "step.loss": tuple(3.5 * 0.95**s + rng.uniform(0, 0.2) for s in range(config.steps)),
             "step.tokens_all": (tokens,) * config.steps,
             "step.tokens_real": (real,) * config.steps,
+            "step.tokens_trained": (real - config.batch_size,) * config.steps,
+            "step.flops": (tokens * FLOPS_A_TOKEN[config.method],) * config.steps,
             **_batches(config, rng),
         },
         items=_items(config, rng),
@@ -62,6 +84,7 @@ def record(config: RunConfig, day: int = 1, kind: Kind = Kind.MEASURED, **change
             "base.dtype": config.dtype,
             "base.quantization": "nf4, double quantised, 64 to a block" if config.method == "qlora" else "none",
             "optimizer": config.optimizer,
+            **({"at_peak.stage": "backward"} if config.inspect else {}),
         },
         environment={
             "cpu.model": "Example CPU",
@@ -74,7 +97,7 @@ def record(config: RunConfig, day: int = 1, kind: Kind = Kind.MEASURED, **change
 
 
 def _metrics(config: RunConfig, rng: random.Random) -> dict[str, int | float]:
-    trainable, total = TRAINABLE[config.method], 134_515_008 + (0 if config.method == "full" else 4_884_480)
+    trainable, total = TRAINABLE[config.method], PARAMETERS + (0 if config.method == "full" else 4_884_480)
     peak = int(MEMORY[config.method])
     metrics: dict[str, int | float] = {
         "parameters.total": total,
@@ -91,6 +114,99 @@ def _metrics(config: RunConfig, rng: random.Random) -> dict[str, int | float]:
     if config.method in ADAPTER:
         metrics["save.adapter_bytes"] = ADAPTER[config.method]
     return metrics
+
+
+def _costs(config: RunConfig, seconds: list[float]) -> dict[str, int | float]:
+    """What the peak consists of, what the stages took, and how quiet the machine was."""
+    rng = random.Random(f"costs of {config.case}/{config.seed}")
+    gemm, copy = rng.uniform(9.6e10, 10e10), rng.uniform(9e9, 9.2e9)
+    timed = sum(seconds[config.untimed_steps :])
+    costs: dict[str, int | float] = {
+        "train.timed_seconds": timed,
+        "canary.gemm_before": gemm,
+        "canary.gemm_after": gemm * rng.uniform(0.98, 1.02),
+        "canary.copy_before": copy,
+        "canary.copy_after": copy * rng.uniform(0.98, 1.02),
+        "canary.seconds": rng.uniform(0.6, 0.8),
+        "train.neighbour_cores": rng.uniform(0, 0.02),
+        "train.stolen_cores": 0.0,
+        "train.cpu_stall": timed * rng.uniform(0, 0.01),
+        "train.memory_stall": 0.0,
+        "train.io_stall": 0.0,
+        "train.minor_faults": rng.randrange(100_000, 200_000),
+        "train.major_faults": 0,
+        "train.swap_growth": 0,
+    }
+    return {**costs, **(_inspected(config, rng) if config.inspect else {})}
+
+
+def _inspected(config: RunConfig, rng: random.Random) -> dict[str, int | float]:
+    """The step that is looked into: categories that sum to the peak, to the byte."""
+    total = int(MEMORY[config.method])
+    left = total - sum(AT_PEAK[config.method].values())
+    parts = {**AT_PEAK[config.method], "activations": left // 2, "logits": left // 4}
+    parts["temporaries"] = total - sum(parts.values())
+    stages = {"forward": 0.9, "backward": 1.0, "optimizer": 0.8}
+    return {
+        "at_peak.total": total,
+        **{f"at_peak.{name}": size for name, size in parts.items()},
+        **{f"{stage}.peak_allocated": int(total * share) for stage, share in stages.items()},
+        **{f"{stage}.seconds": SECONDS[config.method] * rng.uniform(0.32, 0.34) for stage in stages},
+        "inspect.seconds": rng.uniform(5, 9),
+    }
+
+
+def on_gpu(config: RunConfig, **changes: Any) -> RunRecord:
+    """A run on a made-up GPU, where everything that only a GPU has was measured."""
+    made = record(config.but(device="cuda"), device="example-gpu")
+    peak = int(made.metrics["train.peak_allocated"])
+    reserved, context = peak + 300 * 2**20, 500 * 2**20
+    metrics: dict[str, int | float] = {"at_peak.unseen": 0}
+    for phase, share in {"load": 0.4, "train": 1.0}.items():
+        metrics |= {
+            f"{phase}.peak_requested": int(peak * share) - 4096,
+            f"{phase}.peak_reserved": int(reserved * share),
+            f"{phase}.peak_process": int(reserved * share) + context,
+            f"{phase}.peak_device": int(reserved * share) + context + 100 * 2**20,
+        }
+    metrics |= {"at_peak.allocator_slack": reserved - peak, "at_peak.outside_torch": context}
+    metrics |= {"train.energy": 9000.0, "train.energy_error": 30.0, "train.sm_clock": 1.755e9}
+    metrics |= {"train.temperature_start": 45, "train.temperature_end": 61, "train.power_cap_seconds": 0.4}
+    metrics |= {"train.throttled_seconds": 0.0, "train.foreign_processes": 0}
+    resolved = {**made.resolved, "device.peak_flops": 989e12, "device.boost_clock": 1.83e9}
+    whole = {**made.metrics, **metrics}
+    return replace(made, **{"metrics": whole, "absent": {}, "resolved": resolved, **changes})
+
+
+def paged(path: str = "prefetch", fraction: float = 1.0, **changes: Any) -> RunRecord:
+    """A run whose optimiser state is away before every cold step: cold, resident, resident, cold."""
+    base = {"optimizer": "mapped_adamw", "paging": path, "paging_fraction": fraction, "steps": 26}
+    made = record(fixed_shape("full", **{**base, **changes}))
+    state = AT_PEAK["full"]["optimizer_state"]
+    away = int(state * fraction)
+    chilled = [away if turn % 4 in (0, 3) else 0 for turn in range(made.config.steps - made.config.untimed_steps)]
+    settling: tuple[None, ...] = (None,) * made.config.untimed_steps
+    gone = [0] * made.config.untimed_steps + chilled
+    seconds = [float(s or 0) + size / 2e9 for s, size in zip(made.series["step.seconds"], gone, strict=True)]
+    faults = {
+        "step.major_faults": (*settling, *(size // 2**17 for size in chilled)),
+        "step.minor_faults": (*settling, *(size // 2**12 for size in chilled)),
+    }
+    series = {**made.series, "step.seconds": tuple(seconds), "step.chilled_bytes": (*settling, *chilled), **faults}
+    numbers = {"paging.state_bytes": state, "paging.paged_bytes": state - 4096, "train.peak_managed": state}
+    return replace(made, metrics={**made.metrics, **numbers}, series=series)
+
+
+def counted(believed: bool = True, **changes: Any) -> RunRecord:
+    """A run with CUPTI's counters attached: no headline, but what moved in a cold step."""
+    config = {"device": "cuda", "optimizer": "paged_adamw_32bit", "uvm_counters": True, **changes}
+    made = replace(paged("fault", **config), device="example-gpu")
+    numbers = {
+        "paging.counters_valid": int(believed), "paging.fault_groups": 5120, "paging.fault_batches": 64,
+        "paging.bytes_in": AT_PEAK["full"]["optimizer_state"], "paging.bytes_out": 0, "paging.active_seconds": 0.21,
+        "paging.fault_service_seconds": 0.12,
+    }  # fmt: skip
+    return replace(made, metrics={**made.metrics, **numbers})
 
 
 def _batches(config: RunConfig, rng: random.Random) -> dict[str, tuple[float, ...]]:
@@ -124,7 +240,8 @@ def failed(config: RunConfig, day: int = 1, **changes: Any) -> RunRecord:
         bytes_requested=4 * GIB,
         last_words=("step 1 of 10", "RuntimeError: not enough memory"),
     )
-    blank = {"metrics": {"parameters.total": 134_515_008}, "series": {}, "items": {}, "absent": {}}
+    so_far = {"load.peak_resident": 1.5 * GIB, "train.peak_resident": 7.5 * GIB}
+    blank = {"metrics": {"parameters.total": PARAMETERS, **so_far}, "series": {}, "items": {}, "absent": {}}
     return record(config, day, **{"status": Status.OOM, "failure": failure, **blank, **changes})
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from bench.analysis.cases import group, read
+from bench.analysis.peaks import part_of_peak, share_of_peak
+from bench.analysis.turns import TURNS
 from bench.analysis.values import batch_speeds, value
 from bench.errors import RecordFormatError, StoreError
 from bench.report.display import shown
@@ -136,10 +138,23 @@ def _bounds(attributes: Attributes, records: _Records) -> tuple[float, float] | 
 
 def _values(metric: str, records: Iterable[RunRecord]) -> Iterator[float]:
     for record in records:
-        asked = record.failure.bytes_requested if metric not in METRICS and record.failure else None
-        number = value(record, metric) if metric in METRICS else asked
+        number = _read(metric, record)
         if number is not None:
             yield float(number)
+
+
+def _read(metric: str, record: RunRecord) -> float | None:
+    """Read a number off a record as the tables do; "a/b" is a share of the step's peak."""
+    part, _, whole = metric.partition("/")
+    if whole:
+        return share_of_peak(record, part)
+    if part.startswith("at_peak."):
+        return part_of_peak(record, part)
+    if part in TURNS:
+        return TURNS[part](record)
+    if part in METRICS:
+        return value(record, part)
+    return record.failure.bytes_requested if record.failure else None
 
 
 def _bytes(site: Path) -> Iterator[str]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from bench.analysis import stats
 from bench.analysis.cases import Case
-from bench.analysis.match import COMPARED, Comparison, Matched
+from bench.analysis.match import COMPARED, Comparison, Matched, comparisons
 from bench.analysis.stats import Estimate
 from bench.analysis.values import batch_speeds
 from bench.report.guide import says
@@ -14,6 +14,11 @@ from bench.report.summary import method_label, model_label, task_label
 from bench.report.tables import Cell, Column, Table, case_page, ending, estimated, sources
 
 Row = Mapping[str, Cell]
+
+
+def comparison_tables(cases: Sequence[Case]) -> list[Table]:
+    """Lay out T1 for every device, kind and model that has something to compare."""
+    return [comparison_table(found) for found in comparisons(cases)]
 
 
 def comparison_table(found: Comparison) -> Table:

@@ -17,14 +17,18 @@ from bench.analysis.cases import Case, newest
 from bench.analysis.match import Comparison, comparisons
 from bench.errors import StoreError
 from bench.report import figures, render, summary
+from bench.report.attribution import attribution
 from bench.report.comparison import comparison_table, device_label, hardware
+from bench.report.conditions import conditions
+from bench.report.cost import cost
 from bench.report.estimates import estimates
 from bench.report.figures import Chart
 from bench.report.findings import findings
 from bench.report.guide import CITATION
 from bench.report.memory import memory
+from bench.report.paging import paging
 from bench.report.publish import publish
-from bench.report.tables import case_page, run_path
+from bench.report.tables import Table, case_page, run_path
 from bench.schema import Kind
 from bench.schema.catalogue import METHODS
 from bench.schema.metrics import METRICS
@@ -73,8 +77,8 @@ def _index(cases: Sequence[Case]) -> str:
     shown_metrics = {name: METRICS[name] for name, _ in summary.SHOWN}
     return _page(
         "index.html", cases, blocks=blocks,
-        summary=summary.summary(cases), memory=memory(cases), failures=summary.failures(cases),
-        metrics=shown_metrics, citation=CITATION, hardware=_hardware(cases), count=_count(cases),
+        summary=summary.summary(cases), memory=memory(cases), attribution=attribution(cases),
+        failures=summary.failures(cases), metrics=shown_metrics, citation=CITATION, hardware=_hardware(cases), count=_count(cases),
     )  # fmt: skip
 
 
@@ -115,11 +119,18 @@ def _group(case: Case, place: int) -> dict[str, Any]:
     return {
         "case": case,
         "key": f"group-{place}",
+        "costs": _costs(case),
         "estimates": estimates(case),
         "per_run": summary.per_run(case),
         "charts": [chart for chart in charts if chart is not None],
         "paths": {run.run: f"data/{run_path(run.record, run.run)}.json" for run in case.runs},
     }
+
+
+def _costs(case: Case) -> list[Table]:
+    """What the runs of a case cost and what their machine was like; tables with nothing to show are not shown."""
+    tables = [memory([case]), attribution([case]), *cost([case]), *paging([case]), *conditions([case])]
+    return [table for table in tables if case.ok and table.rows]
 
 
 def _hardware(cases: Sequence[Case]) -> list[str]:

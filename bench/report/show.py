@@ -9,9 +9,11 @@ import msgspec
 
 from bench.analysis import stats
 from bench.analysis.cases import Case
+from bench.analysis.disturbance import disturbances
 from bench.analysis.values import value
 from bench.errors import UnknownNameError
 from bench.report.display import unit_of
+from bench.report.disturbed import mark
 from bench.report.render import plain, to_text
 from bench.report.summary import per_run
 from bench.report.tables import Cell, Column, Table
@@ -38,7 +40,7 @@ def listing(cases: Sequence[Case]) -> Table:
         cells = {name: _median(case, name) for name, _ in LISTED}
         rows.append({
             "case": Cell(case.name), "device": Cell(case.device), "kind": Cell(case.kind.value),
-            "runs": Cell(f"{len(case.ok)}/{len(case.failed)}"), **cells, "latest": Cell(case.latest),
+            "runs": Cell(f"{len(case.ok)}/{len(case.failed)}{mark(case)}"), **cells, "latest": Cell(case.latest),
         })  # fmt: skip
     return Table("Cases", columns, tuple(rows), ("median (range) of the runs that went well",))
 
@@ -87,6 +89,7 @@ def _case_lines(case: Case) -> Iterator[str]:
 def _run_lines(run: Stored) -> Iterator[str]:
     record = run.record
     yield f"Run {run.run}: {record.status.value}, seed {record.config.seed}\n  {plain(str(run.path))}"
+    yield from (f"  disturbed: {plain(reason)}" for reason in disturbances(record))
     if record.failure:
         yield f"  {plain(f'in {record.failure.phase}: {record.failure.message}')}"
         yield from (f"  | {plain(line)}" for line in record.failure.last_words)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from bench.analysis.cases import Case, newest
 from bench.analysis.values import reason, value
 from bench.report.display import unit_of
+from bench.report.disturbed import NOTE, disturbed, mark
 from bench.report.tables import Cell, Column, Table, case_page, estimated, run_path
 from bench.schema.catalogue import METHODS, TASKS
 from bench.schema.metrics import METRICS
@@ -78,6 +79,8 @@ def summary(cases: Sequence[Case]) -> Table:
         "interpreter and libraries included.",
         "In parentheses: 95 % interval; its meaning is in each cell's JSON and on the case's page.",
     ]
+    if any(disturbed(case) for case in kept):
+        notes.append(NOTE)
     if len(kept) < len(cases):
         notes.append(
             f"{len(cases) - len(kept)} older groups of runs, made with other versions of torch, transformers, "
@@ -96,7 +99,7 @@ def _summary_row(case: Case) -> Mapping[str, Cell]:
         "device": Cell(case.device),
         "case": Cell(case.name),
         **{name: estimated(case, name) for name in [*(name for name, _ in SHOWN), *DETAILS]},
-        "runs": Cell(f"{len(case.ok)} / {len(case.failed)}", link=case_page(case)),
+        "runs": Cell(f"{len(case.ok)} / {len(case.failed)}{mark(case)}", link=case_page(case)),
         "kind": Cell(case.kind.value),
     }
 
@@ -138,7 +141,10 @@ def _failure_row(case: Case, run: Stored) -> Mapping[str, Cell]:
 def per_run(case: Case) -> Table:
     """Every metric that a run of the case holds or was asked for, one column a run."""
     columns = (Column("metric", "metric"), *(Column(run.run, run.run) for run in case.runs))
+    found = {run.run: "; ".join(reasons) for run, reasons in disturbed(case)}
     rows: list[Mapping[str, Cell]] = []
+    if found:
+        rows.append({"metric": Cell("disturbed"), **{run.run: Cell(found.get(run.run, "no")) for run in case.ok}})
     for name, metric in METRICS.items():
         cells = {run.run: run_cell(run, name) for run in case.runs}
         if any(
