@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
+from bench.worker.devices.cuda import Cuda
+from bench.worker.probes.recorder_cpu import CpuRecorder
+
 GIB = 2**30
 
 
@@ -83,3 +86,15 @@ class StandInCuda:
         return SimpleNamespace(
             name="Stand-in", total_memory=80 * GIB, major=9, minor=0, multi_processor_count=132
         )
+
+
+class StandInDevice(Cuda):
+    """The CUDA device on this stand-in, with tensors on the host: everything around a run is real but the GPU."""
+
+    torch_name = "cpu"
+
+    def __init__(self) -> None:
+        super().__init__(StandInCuda())
+
+    def recorder(self) -> CpuRecorder:
+        return CpuRecorder()
