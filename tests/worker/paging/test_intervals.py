@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bench.worker.paging.intervals import clip, length, subtract, union
@@ -17,6 +17,7 @@ def moments(intervals):
 
 
 @given(INTERVALS)
+@example([(0, 5), (5, 9)])
 def test_a_union_holds_every_moment_once(intervals):
     """Sorted, apart from each other, not empty, and the same moments as before."""
     joined = union(intervals)
@@ -28,6 +29,9 @@ def test_a_union_holds_every_moment_once(intervals):
 
 
 @given(INTERVALS, st.integers(0, 120), st.integers(0, 120))
+@example([(0, 5)], 4, 9)
+@example([(0, 5)], 5, 9)
+@example([(4, 9)], 0, 5)
 def test_a_clip_is_what_lies_within(intervals, low, high):
     """Exactly the moments of [low, high)."""
     clipped = clip(union(intervals), low, high)

@@ -154,10 +154,19 @@ def test_where_there_is_none_it_says_so(tmp_path):
             open_mapped(maps)
 
 
-def test_what_is_mapped_is_not_loaded_again(tmp_path):
-    """A path that no longer leads to the mapped library is refused; nothing new is loaded in its place."""
-    (tmp_path / "maps").write_text(f"7f00-7f01 r-xp 00000000 08:01 77 {tmp_path}/a b/libcupti.so.13\n")
+def test_a_file_is_known_by_its_inode(tmp_path):
+    """One file under two paths, one of them with a space, is one; another file under the same path is another."""
+    lines = ("08:01 77 /a b/libcupti.so.13", "08:01 77 /c/libcupti.so", "08:02 77 /a b/libcupti.so.13")
+    (tmp_path / "maps").write_text("".join(f"7f00-7f01 r-xp 00000000 {line}\n" for line in lines))
 
-    assert mapped(tmp_path / "maps") == [f"{tmp_path}/a b/libcupti.so.13"]
+    assert mapped(tmp_path / "maps") == ["/a b/libcupti.so.13", "/a b/libcupti.so.13"]
+
+
+def test_a_library_is_never_loaded(stub_cupti, tmp_path):
+    """Only what the process already uses is bound: a library that is merely there stays where it is."""
+    before = mapped()
+    (tmp_path / "maps").write_text(f"7f00-7f01 r-xp 00000000 08:01 77 {stub_cupti}\n")
+
     with pytest.raises(CountersUnavailableError, match="cannot be used"):
         open_mapped(tmp_path / "maps")
+    assert mapped() == before
