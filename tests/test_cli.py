@@ -192,9 +192,10 @@ def test_an_interrupt_exits_130() -> None:
     script = """
 import sys
 from bench import cli
+from bench.commands import reading
 def stop(_):
     raise KeyboardInterrupt
-cli.schema = stop
+reading.schema = stop
 sys.exit(cli.main(["schema"]))
 """
     done = python(script)

@@ -17,13 +17,16 @@ import bench
 from bench.errors import BadValueError
 from bench.launch.gpu import Gpu, absence, gpu
 from bench.launch.gpu import facts as gpu_facts
+from bench.launch.host import facts as host_facts
 from bench.launch.scrub import scrub
 from bench.schema.catalogue import Scalar
 from bench.schema.record import STACK
 
 PACKAGES = (
     "torch", "transformers", "peft", "bitsandbytes", "accelerate", "datasets", "safetensors",
-    "tokenizers", "numpy", "gguf", "pytest", "pytest-benchmark",
+    "tokenizers", "numpy", "gguf", "pytest", "pytest-benchmark", "nvidia-ml-py", "triton",
+    "nvidia-cublas", "nvidia-cuda-cupti", "nvidia-cuda-runtime", "nvidia-cudnn-cu13", "nvidia-nccl-cu13",
+    "nvidia-cublas-cu12", "nvidia-cuda-cupti-cu12", "nvidia-cuda-runtime-cu12", "nvidia-cudnn-cu12", "nvidia-nccl-cu12",
 )  # fmt: skip
 STACK_FACTS = frozenset(f"package.{name}" for name in STACK)
 """Facts about packages whose version makes a result another result."""
@@ -65,6 +68,7 @@ def _facts() -> Iterator[tuple[str, Scalar]]:
         yield "memory.bytes", os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     yield "system", f"{platform.system()} {platform.release()}"
     yield "python", platform.python_version()
+    yield from host_facts()
     yield from gpu_facts().items()
     for package, version in versions().items():
         yield f"package.{package}", version

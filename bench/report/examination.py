@@ -1,41 +1,31 @@
-"""What a machine can measure, as tables: the doctor's findings, the environment, the check of a GPU."""
+"""What a machine is and can measure, in lines: the environment, the doctor's findings, the check of a GPU."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from bench.report.tables import Cell, Column, Table
+from bench.report.render import plain
 
 
-def examination(findings: Sequence[Mapping[str, Any]]) -> Table:
-    """One row a finding; what works first, device by device."""
-    columns = (Column("device", "device"), Column("what", "what"), Column("can", "can"), Column("said", "how, or why not"))
-    ordered = sorted(findings, key=lambda found: (found["device"], not found["can"]))
-    rows = tuple(
-        {
-            "device": Cell(found["device"]),
-            "what": Cell(found["what"]),
-            "can": Cell("yes" if found["can"] else "no"),
-            "said": Cell(found["said"]),
-        }
-        for found in ordered
-    )
-    return Table("What this machine can measure", columns, rows)
+def environment(facts: Mapping[str, Any]) -> Iterator[str]:
+    """One line a fact, as every record of this machine holds it."""
+    width = max(map(len, facts), default=0)
+    for name, fact in facts.items():
+        yield f"{name:{width}}  {plain(str(fact))}"
 
 
-def environment(facts: Mapping[str, Any]) -> Table:
-    """One row a fact, as every record of this machine holds it."""
-    rows = tuple({"fact": Cell(name), "value": Cell(str(fact))} for name, fact in facts.items())
-    return Table("Environment", (Column("fact", "fact"), Column("value", "value")), rows)
+def examination(findings: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """One line a finding, device by device, what can be measured first; reasons in full."""
+    width = max((len(found["what"]) for found in findings), default=0)
+    for found in sorted(findings, key=lambda found: (found["device"], not found["can"])):
+        can = "yes" if found["can"] else "no "
+        yield f"{found['device']:5} {can}  {found['what']:{width}}  {plain(found['said'])}".rstrip()
 
 
-def hardware(document: Mapping[str, Any]) -> Table:
-    """One row a part of a GPU's check: how it went, and the reason where it did not."""
-    rows = []
+def hardware(document: Mapping[str, Any]) -> Iterator[str]:
+    """One line a part of a GPU's check: its verdict and every reason."""
     for name, part in document["parts"].items():
         problem = next((part[key] for key in ("failed", "died", "absent") if key in part), "")
-        said = problem or "; ".join(part.get("reasons", ())) or "done"
-        rows.append({"part": Cell(name), "verdict": Cell(part.get("verdict", "no" if problem else "done")), "said": Cell(said)})
-    columns = (Column("part", "part"), Column("verdict", "verdict"), Column("said", "what it said"))
-    return Table("Check of the GPU", columns, tuple(rows))
+        said = problem or " ".join(part.get("reasons", ()))
+        yield f"{name:15} {part.get('verdict', 'failed' if problem else 'done')}  {plain(said)}".rstrip()

@@ -39,9 +39,7 @@ def train_all(
     return trainer, steps
 
 
-def _timed_steps(
-    logbook: Logbook, trainer: Trainer, feed: Iterator[Batch], steps: Steps, counters: Counters
-) -> None:
+def _timed_steps(logbook: Logbook, trainer: Trainer, feed: Iterator[Batch], steps: Steps, counters: Counters) -> None:
     config = logbook.config
     count = config.steps - min(config.untimed_steps, config.steps)
     if config.paging == "none":

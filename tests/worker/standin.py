@@ -83,9 +83,7 @@ class StandInCuda:
         pass
 
     def get_device_properties(self, _: int) -> SimpleNamespace:
-        return SimpleNamespace(
-            name="Stand-in", total_memory=80 * GIB, major=9, minor=0, multi_processor_count=132
-        )
+        return SimpleNamespace(name="Stand-in", total_memory=80 * GIB, major=9, minor=0, multi_processor_count=132)
 
 
 class StandInDevice(Cuda):

@@ -39,7 +39,9 @@ def test_categories_sum_to_the_peak_they_explain(inspected, method):
 def test_the_timeline_ends_where_the_step_began_and_holds_the_peak(inspected):
     """At one instant the stack reaches the peak; nothing is kept between steps but what training keeps."""
     record = inspected("full")
-    stacks = [values for name, values in record.series.items() if name.startswith("timeline.") and "seconds" not in name]
+    stacks = [
+        values for name, values in record.series.items() if name.startswith("timeline.") and "seconds" not in name
+    ]
     totals = [sum(instant) for instant in zip(*stacks, strict=True)]
 
     assert max(totals) == record.metrics["at_peak.total"]
