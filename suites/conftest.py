@@ -70,6 +70,27 @@ def _suites(items: Sequence[pytest.Item]) -> list[pytest.Function]:
     ]
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give the suites' parameters the values that device and scale have; a test without any says why."""
+    options = metafunc.config.option
+    if not Path(metafunc.module.__file__ or "").is_relative_to(HERE):
+        return
+    here = metafunc.config.stash[SESSION]
+    for name, values in here.work.parameters(oversubscribe=options.oversubscribe).items():
+        if name in metafunc.fixturenames:
+            none = [pytest.param(None, id="none", marks=pytest.mark.skip(reason=values))]
+            metafunc.parametrize(name, none if isinstance(values, str) else values, ids=spelled)
+
+
+def spelled(value: object) -> str:
+    """Name a parameter's value in a test's id."""
+    return "-".join(f"{part:g}" if isinstance(part, float) else str(part) for part in _parts(value))
+
+
+def _parts(value: object) -> list[object]:
+    return list(value.values()) if isinstance(value, dict) else [value]
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in _suites(items):
         item.add_marker(pytest.mark.benchmark(timer=clock.trained_seconds))
@@ -85,6 +106,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         return
     here = session.config.stash[SESSION]
     for item in _suites(session.items):
+        if item.get_closest_marker("skip"):
+            continue
         parameters = item.callspec.params if hasattr(item, "callspec") else {}
         planned = {"measure": here.planner(item.name), "find_limit": here.search_planner(item.name)}
         given = {**planned, "work": here.work, "pytestconfig": session.config, **parameters}

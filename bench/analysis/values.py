@@ -11,6 +11,7 @@ from statistics import fmean
 from types import MappingProxyType
 
 from bench.analysis import stall
+from bench.analysis.bus import BUS
 from bench.analysis.disturbance import drift
 from bench.analysis.speed import SPEED, batch_speeds, why_not
 from bench.schema.catalogue import find
@@ -105,6 +106,7 @@ DERIVED: Mapping[str, Callable[[RunRecord], float | None]] = MappingProxyType({
     **OUTCOME,
     **SPEED,
     **stall.PAGING,
+    **BUS,
     "canary.drift": drift,
 })  # fmt: skip
 """How every metric that names raw numbers is computed from them."""

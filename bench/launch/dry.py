@@ -11,12 +11,14 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from bench.analysis.stall import is_cold
 from bench.schema import Failure, Kind, RunConfig, RunRecord, Status
 from bench.schema.codec import decode_config, encode
 
 SECONDS_A_TOKEN = {"full": 4e-3, "lora": 3e-3, "qlora": 3.5e-3}
 BYTES = {"full": 2_200_000_000, "lora": 1_000_000_000, "qlora": 600_000_000}
 LARGEST_BATCH = 64
+STATE = 1_076_121_152
 
 
 def main(folder: str) -> None:
@@ -45,12 +47,23 @@ def record(config: RunConfig) -> RunRecord:
             "train.peak_allocated": allocated,
             "train.peak_resident": allocated + 500_000_000,
             "train.seconds": sum(seconds),
+            **({"paging.state_bytes": STATE, "paging.paged_bytes": STATE} if config.paging != "none" else {}),
         },
         series={
             "step.seconds": tuple(seconds),
             "step.loss": tuple(losses),
             "step.tokens_real": (tokens,) * config.steps,
+            **_chilled(config),
         },
         items={"before": "0" * len(items), "after": items} if items else {},
         resolved={"base.dtype": config.dtype, "base.quantization": "nf4" if config.method == "qlora" else "none"},
     )
+
+
+def _chilled(config: RunConfig) -> dict[str, tuple[int | None, ...]]:
+    """Make up what was away before each step, as a paging run notes it."""
+    if config.paging == "none":
+        return {}
+    away = int(config.paging_fraction * STATE)
+    timed = (away if is_cold(number) else 0 for number in range(config.steps - config.untimed_steps))
+    return {"step.chilled_bytes": (*[None] * config.untimed_steps, *timed)}

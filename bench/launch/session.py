@@ -163,7 +163,7 @@ class Session:
 
     @staticmethod
     def step_seconds(record: RunRecord) -> float:
-        """Return the median time of the timed steps, of a paging run the resident ones, in s; 0 where a run has none."""
+        """Return the median seconds of a timed step, in a paging run of a resident one; 0 where a run has none."""
         return value(record, "train.step_seconds") or turn_seconds(record, cold=False) or 0.0
 
     def planner(self, name: str) -> Callable[[RunConfig, int], list[RunRecord]]:
@@ -175,10 +175,10 @@ class Session:
 
         return plan
 
-    def search_planner(self, name: str) -> Callable[[RunConfig, str], Limit]:
+    def search_planner(self, name: str) -> Callable[..., Limit]:
         """Return a stand-in for `find_limit` that notes what would be searched."""
 
-        def plan(config: RunConfig, setting: str) -> Limit:
+        def plan(config: RunConfig, setting: str, **_: int) -> Limit:
             self._planned.append((f"{name}, by {setting}", config, 1))
             return Limit(None, None)
 

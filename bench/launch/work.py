@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
+from bench.analysis.stall import FEWEST_BLOCKS
 from bench.errors import BadValueError, UnknownNameError
 from bench.launch import machine
 from bench.launch.sizes import parse_bytes
@@ -79,8 +80,10 @@ class Work:
 
     def paging(self, optimizer: str, **settings: Any) -> RunConfig:
         """Full fine-tuning, whose optimiser state is large; timed steps go cold, resident, resident, cold."""
-        groups = {"smoke": 1, "small": 3, "full": 10}[self.scale]
+        groups = {"smoke": 1, "small": FEWEST_BLOCKS, "full": 15}[self.scale]
         bare = {"infer_tokens": 0, "inspect": False, "steps": 2 + 4 * groups, "untimed_steps": 2}
+        if self.device == "cpu":  # the forward pass is not the question, and slow
+            bare |= {"batch_size": 1, "sequence_length": 64}
         return self.speed("full", **{"optimizer": optimizer, **bare, **settings})
 
     def learning(self, method: str, **settings: Any) -> RunConfig:
@@ -96,6 +99,27 @@ class Work:
             timeout_s=24 * 3600.0,
             **settings,
         )
+
+    def parameters(self, *, oversubscribe: bool) -> dict[str, tuple[Any, ...] | str]:
+        """Return the values of suites' parameters that depend on device and scale, or why there are none."""
+        if self.device == "cpu":
+            resident, paged = ("adamw_fused",), ("mapped_adamw",)
+            counted: tuple[float, ...] | str = "unified-memory counters count on NVIDIA GPUs"
+            limits: tuple[dict[str, Any], ...] | str = ({"paging": "limit", "paging_fraction": 0.5},)
+        else:
+            resident, paged = ("adamw_8bit", "adamw_32bit"), ("paged_adamw_8bit", "paged_adamw_32bit")
+            counted = (0.0, 1.0)
+            ballast = ({"paging": "ballast", "paging_fraction": 0.2},)
+            limits = ballast if oversubscribe else "really runs the GPU out of room; ask for it with --oversubscribe"
+        thorough = self.scale == "full" or self.device != "cpu"
+        return {
+            "resident_optimizer": resident,
+            "paged_optimizer": paged,
+            "path": ("prefetch", "fault"),
+            "fraction": (0.0, 0.25, 0.5, 0.75, 1.0) if thorough and self.scale != "smoke" else (0.0, 1.0),
+            "counted_fraction": counted,
+            "limiting": limits,
+        }
 
     def _config(self, method: str, **settings: Any) -> RunConfig:
         settings.setdefault("learning_rate", self.learning_rate(method))

@@ -7,39 +7,45 @@ from types import MappingProxyType
 
 from bench.schema.metrics.metric import Metric
 
-PHASES: Mapping[str, str] = MappingProxyType({
-    "load": "loading and wrapping the model",
-    "evaluate": "evaluating",
-    "train": "training",
-    "save": "saving the adapter",
-    "infer": "generating one sequence at a time",
-    "merge": "merging the adapter into the base",
-})
+PHASES: Mapping[str, str] = MappingProxyType(
+    {
+        "load": "loading and wrapping the model",
+        "evaluate": "evaluating",
+        "train": "training",
+        "save": "saving the adapter",
+        "infer": "generating one sequence at a time",
+        "merge": "merging the adapter into the base",
+    }
+)
 """Phases of a run in their order, and what is done in each. Peaks start again with every phase."""
 
-STAGES: Mapping[str, str] = MappingProxyType({
-    "forward": "the forward pass and the loss",
-    "backward": "the backward pass",
-    "optimizer": "clipping and the optimiser's update",
-})
+STAGES: Mapping[str, str] = MappingProxyType(
+    {
+        "forward": "the forward pass and the loss",
+        "backward": "the backward pass",
+        "optimizer": "clipping and the optimiser's update",
+    }
+)
 """Stages of one training step, looked at in a step of their own after everything timed."""
 
-CATEGORIES: Mapping[str, str] = MappingProxyType({
-    "base_float32": "weights of the base in float32",
-    "base_bfloat16": "weights of the base in bfloat16",
-    "base_float16": "weights of the base in float16",
-    "base_int8": "weights of the base in 8 bits (LLM.int8)",
-    "base_4bit": "4-bit payload of the base's quantised weights",
-    "quantization_state": "scaling factors and code books of quantised weights",
-    "adapters": "weights of the adapters",
-    "buffers": "the model's buffers",
-    "gradients": "gradients of the trained weights",
-    "optimizer_state": "state of the optimiser",
-    "activations": "what the forward pass keeps for the backward pass, the head excepted",
-    "logits": "logits, loss and the gradient of the logits",
-    "temporaries": "everything else that lives within one stage",
-    "other": "what was alive before the step and belongs to none of these",
-})
+CATEGORIES: Mapping[str, str] = MappingProxyType(
+    {
+        "base_float32": "weights of the base in float32",
+        "base_bfloat16": "weights of the base in bfloat16",
+        "base_float16": "weights of the base in float16",
+        "base_int8": "weights of the base in 8 bits (LLM.int8)",
+        "base_4bit": "4-bit payload of the base's quantised weights",
+        "quantization_state": "scaling factors and code books of quantised weights",
+        "adapters": "weights of the adapters",
+        "buffers": "the model's buffers",
+        "gradients": "gradients of the trained weights",
+        "optimizer_state": "state of the optimiser",
+        "activations": "what the forward pass keeps for the backward pass, the head excepted",
+        "logits": "logits, loss and the gradient of the logits",
+        "temporaries": "everything else that lives within one stage",
+        "other": "what was alive before the step and belongs to none of these",
+    }
+)
 """What an allocated byte is for. Every byte torch's allocator has handed out is in exactly one."""
 
 

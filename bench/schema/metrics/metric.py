@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Unit = Literal["B", "s", "tok/s", "tok", "FLOP", "FLOP/s", "B/s", "J", "J/tok", "W", "Hz", "Cel", "1"]
-"""Base units, after UCUM where it has them: bytes, seconds, tokens, operations, joules, watts, hertz, degrees Celsius."""
+"""Base units, after UCUM where it has them: bytes, seconds, tokens, operations, joules, watts, hertz, degrees C."""
 
 
 @dataclass(frozen=True, slots=True)

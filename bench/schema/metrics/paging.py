@@ -27,7 +27,8 @@ PAGING: Mapping[str, Metric] = MappingProxyType({
                                "paging.chilled_bytes over paging.stall.", raw="step.chilled_bytes"),
     "paging.predicted_stall": Metric("s", "lower", "near-exact", "stall by the rule of thumb",
                                      "bitsandbytes' planning rule: bytes over half the bandwidth of the bus; a "
-                                     "prediction beside the measurement.", devices=("cuda",)),
+                                     "prediction beside the measurement.", raw="step.chilled_bytes",
+                                     devices=("cuda",)),
     "paging.cold_major_faults": Metric("1", "lower", "noisy", "major faults a cold step",
                                        "Median major page faults of a cold step.", raw="step.major_faults"),
     "paging.cold_minor_faults": Metric("1", "lower", "noisy", "minor faults a cold step",
@@ -42,9 +43,11 @@ PAGING: Mapping[str, Metric] = MappingProxyType({
                                    "Median over cold steps of distinct fault batches.",
                                    devices=("cuda",)),
     "paging.bytes_in": Metric("B", "lower", "noisy", "bytes moved in",
-                              "Median over cold steps of bytes migrated from host to device (CUPTI).", devices=("cuda",)),
+                              "Median over cold steps of bytes migrated from host to device (CUPTI).",
+                              devices=("cuda",)),
     "paging.bytes_out": Metric("B", "lower", "noisy", "bytes moved out",
-                               "Median over cold steps of bytes migrated from device to host (CUPTI).", devices=("cuda",)),
+                               "Median over cold steps of bytes migrated from device to host (CUPTI).",
+                               devices=("cuda",)),
     "paging.active_seconds": Metric("s", "lower", "noisy", "paging active",
                                     "Median over cold steps of the union of fault, migration and throttling intervals: "
                                     "an upper bound of what paging can have cost.",

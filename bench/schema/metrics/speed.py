@@ -57,5 +57,6 @@ SPEED: Mapping[str, Metric] = MappingProxyType({
                                       "steps (num_alloc_retries).", devices=("cuda",)),
     "infer.tokens_per_second": Metric("tok/s", "higher", "noisy", "tokens/s, one sequence",
                                       "Tokens generated one sequence at a time over wall time, after training, the "
-                                      "adapter not merged; the first sequence warms up and is left out.", raw="infer.seconds"),
+                                      "adapter not merged; the first sequence warms up and is left out.",
+                                      raw="infer.seconds"),
 })  # fmt: skip
