@@ -2,105 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Protocol
 
 from bench.analysis.stall import is_cold
-from bench.errors import BadValueError, UnsupportedError
 from bench.worker.batches import Batch
 from bench.worker.logbook import Logbook
 from bench.worker.loop import Steps, Trainer, train
 from bench.worker.paging import attribution
-from bench.worker.paging.confine import Confinement
+from bench.worker.paging.away import Pager, Pressure, kept_away
 from bench.worker.paging.counted import Counters
 from bench.worker.paging.faults import Faults
 from bench.worker.paging.host import HostPager
 from bench.worker.paging.mapped import MappedAdamW
-
-SLACK = 64 * 2**20
-"""Bytes a limited group may hold beyond what the step is known to need: page tables, the C library's arenas."""
-
-
-class Pager(Protocol):
-    """State that can be away: managed memory on a GPU, mapped files on a host."""
-
-    def paged_bytes(self) -> int:
-        """Sum the bytes that can be paged."""
-        ...
-
-    def move_out(self, fraction: float) -> int:
-        """Send the first `fraction` away and return the bytes that are away."""
-        ...
-
-    def make_resident(self) -> None:
-        """Bring everything back and wait."""
-
-    def taking(self, path: str) -> AbstractContextManager[Callable[[], None]]:
-        """Within the block state comes back on `path`; yields what to call when a step starts."""
-        ...
-
-
-class Pressure(Protocol):
-    """How state is kept away."""
-
-    def cold(self) -> int:
-        """Send state away and return the bytes that are."""
-        ...
-
-    def warm(self) -> None:
-        """Have all state in place."""
-
-
-class Chill:
-    """Moves the first `fraction` of the state out before a step; there is room for it to come back."""
-
-    def __init__(self, pager: Pager, fraction: float) -> None:
-        self._pager, self._fraction = pager, fraction
-
-    def cold(self) -> int:
-        """Move out, from a known state: everything in place."""
-        self._pager.make_resident()
-        return self._pager.move_out(self._fraction)
-
-    def warm(self) -> None:
-        """Bring everything back."""
-        self._pager.make_resident()
-
-
-class Squeeze:
-    """Leaves no room for `fraction` of the state while a cold step runs."""
-
-    def __init__(self, pager: HostPager, fraction: float, group: Confinement, proc: Path = Path("/proc/self")) -> None:
-        self._pager, self._group, self._proc = pager, group, proc
-        self._chill = Chill(pager, fraction)
-        self._stays = (1 - fraction) * pager.paged_bytes()
-
-    def cold(self) -> int:
-        """Move out what has no room and close the door: tensors a step makes, the state that stays, and some slack."""
-        self._group.limit(None)
-        self._chill.cold()
-        growth = growth_of_a_step((self._proc / "status").read_text())
-        self._group.limit(int(self._group.held_bytes() + growth + self._stays) + SLACK)
-        return self._pager.paged_bytes() - self._pager.resident_bytes()
-
-    def warm(self) -> None:
-        """Open the door and bring everything back."""
-        self._group.limit(None)
-        self._chill.warm()
-
-
-def growth_of_a_step(status: str) -> int:
-    """Return the bytes of private memory by which a step exceeds what is held between steps.
-
-    VmHWM less the files and less the private memory resident now, from /proc/self/status. The peak must be
-    of a step that had all its files in memory, as every step but the first one has.
-    """
-    found = {name: int(kib) * 1024 for name, kib in re.findall(r"^(\w+):\s+(\d+) kB$", status, re.MULTILINE)}
-    return max(0, found["VmHWM"] - found["RssFile"] - found["RssShmem"] - found["RssAnon"])
 
 
 def pager_of(trainer: Trainer) -> Pager:
@@ -134,7 +48,7 @@ def paged_steps(
         counters.check()
     turns, untimed = Turns(trainer, steps, counters), len(steps.seconds)
     try:
-        with _pressure(pager, config.paging, config.paging_fraction, untimed) as pressure:
+        with kept_away(pager, config.paging, config.paging_fraction, untimed) as pressure:
             path = "prefetch" if config.paging == "prefetch" else "fault"
             with pager.taking(path) as begin:
                 logbook.metrics["train.timed_seconds"] = sum(
@@ -173,22 +87,3 @@ def _after(begin: Callable[[], None], feed: Iterator[Batch]) -> Iterator[Batch]:
     """Yield what `feed` does, after `begin`: batches are taken when the step's clock runs already."""
     begin()
     yield from (batch for batch in feed)  # closing this generator must not close `feed`
-
-
-@contextmanager
-def _pressure(pager: Pager, paging: str, fraction: float, untimed: int) -> Iterator[Pressure]:
-    if paging == "ballast":
-        from bench.worker.paging.cuda import oversubscribed
-
-        with oversubscribed(pager.paged_bytes(), fraction) as ballast:
-            yield ballast
-        return
-    if paging != "limit":
-        yield Chill(pager, fraction)
-        return
-    if not isinstance(pager, HostPager):
-        raise UnsupportedError("a memory limit pages state of the host; on a GPU take paging='prefetch' or 'fault'.")
-    if untimed < 2:
-        raise BadValueError("paging='limit' needs untimed_steps of 2 or more: they show what memory a step takes.")
-    with Confinement() as group:
-        yield Squeeze(pager, fraction, group)
