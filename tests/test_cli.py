@@ -15,6 +15,7 @@ import pytest
 from msgspec.structs import replace
 
 from bench import __version__, store
+from bench.commands.reading import TABLES
 from bench.schema.codec import json_schema
 from tests.conftest import ROOT
 from tests.records import fixed_shape, record
@@ -119,7 +120,7 @@ def test_nothing_to_show_is_one_line(ftbench: Ftbench, tmp_path: Path, command: 
     assert not (tmp_path / "site").exists()
 
 
-@pytest.mark.parametrize("name", ["summary", "memory", "t1", "failures"])
+@pytest.mark.parametrize("name", list(TABLES))
 @pytest.mark.parametrize("form", ["text", "markdown", "csv", "json"])
 def test_tables_in_every_format(ftbench: Ftbench, example_results: Path, tmp_path: Path, name: str, form: str) -> None:
     """Each table is written in each format, the same to a file as to standard output."""
@@ -128,9 +129,21 @@ def test_tables_in_every_format(ftbench: Ftbench, example_results: Path, tmp_pat
     written = ftbench("table", name, "--format", form, "--results", example_results, "--output", file)
     assert (printed.returncode, printed.stderr, written.returncode, written.stdout) == (0, "", 0, "")
     assert file.read_text() == printed.stdout
-    assert "Full" in printed.stdout
+    assert ("Full" in printed.stdout) is (name != "paging")  # no example pages
     if form == "json":
-        assert json.loads(printed.stdout)["rows"]
+        made = json.loads(printed.stdout)
+        assert all(table["title"] for table in made) if isinstance(made, list) else made["rows"]
+
+
+@pytest.mark.parametrize("form", ["text", "markdown", "csv", "json"])
+def test_metrics_are_explained_without_any_record(ftbench: Ftbench, tmp_path: Path, form: str) -> None:
+    """`ftbench metrics` names every metric in each format, wherever it is called."""
+    done = ftbench("metrics", "--format", form, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (
+        done.stdout.count("at_peak.gradients".replace("_", r"\_") if form == "markdown" else "at_peak.gradients") == 1
+    )
+    assert ("clipping" in done.stdout) or form == "text"
 
 
 def test_output_that_cannot_be_written_is_one_line(ftbench: Ftbench, example_results: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from bench.analysis.cases import Case
-from bench.schema.metrics.memory import CATEGORIES, PHASES
+from bench.schema.metrics.memory import PHASES
 from bench.schema.record import Number, RunRecord
 
 SORTS: Mapping[str, str] = MappingProxyType({
@@ -65,20 +65,9 @@ def set_by(case: Case) -> tuple[str, str] | None:
     return agreement([peak.phase for peak in peaks]), sort
 
 
-def part_of_peak(record: RunRecord, metric: str) -> float | None:
-    """Return the bytes of an `at_peak` metric; a category that had none at the peak holds 0, for records skip these.
-
-    None where nobody looked inside, and for what is no category and was not measured.
-    """
-    if metric in record.metrics:
-        return float(record.metrics[metric])
-    looked = TOTAL in record.metrics
-    return 0.0 if looked and metric.removeprefix("at_peak.") in CATEGORIES else None
-
-
 def share_of_peak(record: RunRecord, metric: str) -> float | None:
-    """Return a category's share of all bytes at the step's peak; None where nobody looked inside."""
-    part, total = part_of_peak(record, metric), record.metrics.get(TOTAL)
+    """Return the share that an `at_peak` metric has in all bytes at the step's peak; None where nobody looked."""
+    part, total = record.metrics.get(metric), record.metrics.get(TOTAL)
     return part / total if part is not None and total else None
 
 

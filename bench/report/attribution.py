@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from statistics import fmean
 
 from bench.analysis.cases import Case, newest
-from bench.analysis.peaks import agreement, part_of_peak, share_of_peak
+from bench.analysis.peaks import agreement, share_of_peak
 from bench.analysis.stats import Estimate
+from bench.analysis.values import value
 from bench.report.headings import heading, headings
 from bench.report.tables import Cell, Column, Table, from_estimate
 from bench.report.tidy import Row, possible, tidy
@@ -19,22 +20,22 @@ TOTAL = "at_peak.total"
 BEYOND = ("at_peak.allocator_slack", "at_peak.outside_torch")
 LABELS = {
     "base_float32": "base f32", "base_bfloat16": "base bf16", "base_float16": "base f16", "base_int8": "base int8",
-    "base_4bit": "base 4bit", "quantization_state": "quant state", "optimizer_state": "optimiser",
-    "temporaries": "temporary", "allocator_slack": "slack", "outside_torch": "outside torch",
+    "base_4bit": "base 4bit", "quantization_state": "quant", "optimizer_state": "optimiser",
+    "gradients": "grads", "temporaries": "temp", "allocator_slack": "slack", "outside_torch": "outside",
 }  # fmt: skip
 NOTES = (
     "Of one step of the largest batch, traced after everything timed, at the moment of its peak: means over runs, in "
     "parentheses their range. In every run the categories sum to the total.",
 )
 BEYOND_NOTE = (
-    "Slack: what torch's caching allocator holds beyond the total, rounding and free blocks. Outside torch: "
+    "Slack: what torch's caching allocator holds beyond the total, rounding and free blocks. Outside: "
     "what the process holds on the GPU beyond that, as NVML tells it: CUDA context, libraries. Total, slack and "
-    "outside torch sum to the process's peak."
+    "outside sum to the process's peak."
 )
 
 
 def attribution(cases: Sequence[Case]) -> Table:
-    """Two rows a case, bytes and their share of the total; one column a category that any case has."""
+    """Two rows a case with a good run, bytes and their share of the total; one column a category that any case has."""
     kept = newest(cases)
     used = [f"at_peak.{name}" for name in CATEGORIES if any(any(case.values(f"at_peak.{name}")) for case in kept)]
     figures = [*used, TOTAL, *BEYOND]
@@ -42,7 +43,7 @@ def attribution(cases: Sequence[Case]) -> Table:
         *headings(kept), Column("stage", "peak in"), Column("of", "as"),
         *(Column(name, _label(name), METRICS[name].about) for name in figures),
     )  # fmt: skip
-    rows = tuple(row for case in kept for row in _rows(case, used))
+    rows = tuple(row for case in kept if case.ok for row in _rows(case, used))
     beyond = any(case.values(name) for case in kept for name in BEYOND)
     notes = (*NOTES, BEYOND_NOTE) if beyond else NOTES
     return tidy(Table("Memory at the peak of a training step", columns, rows, notes), figures)
@@ -59,9 +60,7 @@ def _rows(case: Case, used: Sequence[str]) -> Iterator[Row]:
     if not case.values(TOTAL):
         yield {**first, TOTAL: possible(case, TOTAL)}
         return
-    parts = {name: _cell(case, name, "B", part_of_peak) for name in [*used, TOTAL]}
-    beyond = {name: _cell(case, name, "B", part_of_peak) for name in BEYOND}
-    yield {**first, "of": Cell("bytes"), **parts, **beyond}
+    yield {**first, "of": Cell("bytes"), **{name: _cell(case, name, "B", value) for name in [*used, TOTAL, *BEYOND]}}
     yield {**first, "of": Cell("share"), **{name: _cell(case, name, "%", share_of_peak) for name in used}}
 
 

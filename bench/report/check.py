@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from bench.analysis.cases import group, read
-from bench.analysis.peaks import part_of_peak, share_of_peak
+from bench.analysis.peaks import share_of_peak
 from bench.analysis.turns import TURNS
 from bench.analysis.values import batch_speeds, value
 from bench.errors import RecordFormatError, StoreError
@@ -148,8 +148,6 @@ def _read(metric: str, record: RunRecord) -> float | None:
     part, _, whole = metric.partition("/")
     if whole:
         return share_of_peak(record, part)
-    if part.startswith("at_peak."):
-        return part_of_peak(record, part)
     if part in TURNS:
         return TURNS[part](record)
     if part in METRICS:

@@ -16,12 +16,12 @@ from bench.schema.metrics import METRICS
 
 QUIET = {
     "canary.drift": "drift",
-    "train.neighbour_cores": "cores of others",
-    "train.stolen_cores": "stolen cores",
-    "train.cpu_stall": "waited for a core",
-    "train.memory_stall": "for memory",
-    "train.io_stall": "for a disk",
-    "train.foreign_processes": "other GPU processes",
+    "train.neighbour_cores": "others' cores",
+    "train.stolen_cores": "stolen",
+    "train.cpu_stall": "core stall",
+    "train.memory_stall": "memory stall",
+    "train.io_stall": "disk stall",
+    "train.foreign_processes": "others on GPU",
     "train.throttled_seconds": "throttled",
 }
 CANARIES = {
@@ -31,14 +31,17 @@ CANARIES = {
     "canary.copy_after": "copy after",
     "train.sm_clock": "SM clock",
     "train.temperature_start": "temperature before",
-    "train.temperature_end": "after",
+    "train.temperature_end": "temperature after",
     "train.power_cap_seconds": "at the power cap",
 }
 RANGE_NOTE = "Medians of the runs that went well, in parentheses their range."
 QUIET_NOTE = (
-    "Drift: how much faster or slower the same fixed work was after a run than before. Cores of others, stolen cores "
-    "and waiting: during the timed steps. Disturbed runs stay in every number."
+    "Drift: how much faster or slower the same fixed work was after a run than before. Others' cores: kept busy by "
+    "other programs; stolen: cores the hypervisor gave to others; stall: time in which some task waited; all during "
+    "the timed steps. Disturbed runs stay in every number."
 )
+WIDE = {"canary.gemm_after", "canary.copy_after"}
+"""What drift says already; wide tables (Markdown, CSV, JSON) have it."""
 
 
 def conditions(cases: Sequence[Case]) -> list[Table]:
@@ -46,7 +49,7 @@ def conditions(cases: Sequence[Case]) -> list[Table]:
     kept = newest(cases)
     notes = (RANGE_NOTE, QUIET_NOTE, *(line for case in kept for line in _reasons(case)))
     return [
-        _table("Was the machine quiet?", kept, QUIET, notes, says_disturbed=True),
+        _table("What disturbed the runs", kept, QUIET, notes, says_disturbed=True),
         _table("The machine before, during and after", kept, CANARIES, (RANGE_NOTE,)),
     ]
 
@@ -56,8 +59,8 @@ def _table(
 ) -> Table:
     columns = (
         *headings(cases),
-        *([Column("disturbed", "disturbed runs")] if says_disturbed else []),
-        *(Column(name, label, METRICS[name].about) for name, label in shown.items()),
+        *([Column("disturbed", "disturbed")] if says_disturbed else []),
+        *(Column(name, label, METRICS[name].about, detail=name in WIDE) for name, label in shown.items()),
     )  # fmt: skip
     rows = tuple(
         {**heading(case), "disturbed": Cell(share(case)), **{name: _seen(case, name) for name in shown}}

@@ -20,10 +20,12 @@ SPEED: Shown = {
     "train.step_seconds_p95": "step, p95",
     "infer.tokens_per_second": "generated, one sequence",
 }
-OPERATIONS: Shown = {
+STAGES: Shown = {
     "forward.seconds": "forward",
     "backward.seconds": "backward",
     "optimizer.seconds": "optimizer",
+}
+OPERATIONS: Shown = {
     "train.flops_per_second": "model FLOP/s",
     "train.mfu": "MFU, datasheet",
     "train.mfu_at_clock": "MFU, at its clock",
@@ -39,9 +41,11 @@ SPEED_NOTES = (
     "Tokens/s count no padding; with padding: every position; trained: tokens whose prediction enters the loss. All "
     "over the wall time of the timed steps.",
 )
+STAGE_NOTES = (
+    "One step after everything timed, the device waited for at the end of every stage, so their sum may exceed a timed "
+    "step.",
+)
 OPERATION_NOTES = (
-    "Forward, backward, optimizer: one step after everything timed, the device waited for at every end, so their sum "
-    "may exceed a timed step.",
     "Model FLOP/s count what forward and backward need; recomputation and dequantisation do not count. A measured "
     "GEMM: the faster canary of the same run, in the run's own precision.",
 )
@@ -53,13 +57,14 @@ SOURCES = {
 
 
 def cost(cases: Sequence[Case]) -> list[Table]:
-    """Three tables, one row a case each: speed; stages and operations; energy."""
+    """Four tables, one row a case each: speed; stages of a step; operations; energy."""
     kept = newest(cases)
     devices = {case.config.device.partition(":")[0] for case in kept if case.values("train.energy")}
     sources = tuple(note for device, note in SOURCES.items() if device in devices)
     return [
         _table("Speed of training", kept, SPEED, SPEED_NOTES),
-        _table("Stages and operations of a step", kept, OPERATIONS, OPERATION_NOTES),
+        _table("Stages of a step", kept, STAGES, STAGE_NOTES),
+        _table("Operations of the timed steps", kept, OPERATIONS, OPERATION_NOTES),
         _table("Energy of the timed steps", kept, ENERGY, sources),
     ]
 

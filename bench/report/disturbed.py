@@ -37,6 +37,11 @@ def share(case: Case) -> str:
     return f"{told}, {unknown} not known" if unknown else told
 
 
+def said(run: Stored) -> str:
+    """Say of one run what disturbed it, "no" if nothing did, or that nobody can tell."""
+    return "; ".join(disturbances(run.record)) or ("no" if watched(run.record) else "not known")
+
+
 def watched(record: RunRecord) -> bool:
     """Tell whether a run holds anything that could have shown a disturbance."""
     return drift(record) is not None or any(limit.metric in record.metrics for limit in LIMITS)

@@ -8,12 +8,20 @@ from bench.analysis.cases import Case
 from bench.report.summary import method_cell, model_label, task_label, work_cell
 from bench.report.tables import Cell, Column
 
+
+def _paging(case: Case) -> str:
+    config = case.config
+    counted = ", counted" if config.uvm_counters else ""
+    return config.paging + (f" {config.paging_fraction:.0%}" if config.paging != "none" else "") + counted
+
+
 APART: Mapping[str, tuple[str, Callable[[Case], str]]] = {
     "model": ("model", lambda case: model_label(case.config.model)),
     "task": ("task", lambda case: task_label(case.config.task)),
     "device": ("device", lambda case: case.device),
     "dtype": ("dtype", lambda case: case.config.dtype),
     "optimizer": ("optimizer", lambda case: case.config.optimizer),
+    "paging": ("paging", _paging),
     "checkpointing": ("checkpointing", lambda case: "yes" if case.config.gradient_checkpointing else "no"),
 }
 """What may differ between cases: label and words. Short tables have the ones that do differ."""

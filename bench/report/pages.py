@@ -78,7 +78,8 @@ def _index(cases: Sequence[Case]) -> str:
     return _page(
         "index.html", cases, blocks=blocks,
         summary=summary.summary(cases), memory=memory(cases), attribution=attribution(cases),
-        failures=summary.failures(cases), metrics=shown_metrics, citation=CITATION, hardware=_hardware(cases), count=_count(cases),
+        failures=summary.failures(cases), metrics=shown_metrics, citation=CITATION, hardware=_hardware(cases),
+        count=_count(cases),
     )  # fmt: skip
 
 

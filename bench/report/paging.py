@@ -75,7 +75,7 @@ def _order(case: Case) -> tuple[object, ...]:
 def _table(title: str, cases: Sequence[Case], shown: dict[str, str], notes: tuple[str, ...]) -> Table:
     believed = [Column("believed", "counters believed", METRICS["paging.counters_valid"].about)]
     columns = (
-        *(column for column in headings(cases) if column.key != "optimizer"),
+        *(column for column in headings(cases) if column.key not in ("optimizer", "paging")),
         Column("optimizer", "optimizer"), Column("path", "path"), Column("fraction", "away"),
         Column(SHARE, "paged share", METRICS[SHARE].about), *(believed if shown is COUNTED else ()),
         *(Column(name, label, METRICS[name].about if name in METRICS else "") for name, label in shown.items()),

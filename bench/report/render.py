@@ -11,20 +11,27 @@ from types import MappingProxyType
 from bench.report.display import base_unit
 from bench.report.tables import Cell, Table
 
-ASCII = str.maketrans({"×": "x", "–": "-", "—": "-", "→": "->", "±": "+-", "≥": ">=", "≤": "<=", "°": " ", "\u2019": "'"})
+ASCII = str.maketrans(
+    {"×": "x", "–": "-", "—": "-", "→": "->", "±": "+-", "≥": ">=", "≤": "<=", "°": " ", "\u2019": "'"}
+)
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 EMPTY = Cell("")
 
 
 def to_text(table: Table) -> str:
     """Write a table for a terminal in plain ASCII; control characters are shown, not sent."""
-    from tabulate import tabulate
-
     columns = [column for column in table.columns if not column.detail]
     rows = [[plain(_short(row.get(c.key, EMPTY).text)) for c in columns] for row in table.rows]
-    body = tabulate(rows, [plain(c.label) for c in columns], tablefmt="simple", disable_numparse=True)
+    body = _aligned([plain(column.label) for column in columns], rows)
     notes = "".join(f"\n* {plain(note)}" for note in table.notes)
     return f"{plain(table.title)}\n\n{body if rows else 'nothing to show'}\n{notes}".rstrip() + "\n"
+
+
+def _aligned(labels: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(labels, *rows, strict=True)]
+    lines = [labels, ["-" * width for width in widths], *rows]
+    padded = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
+    return "\n".join(line.rstrip() for line in padded)
 
 
 def to_markdown(table: Table) -> str:

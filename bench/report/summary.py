@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from bench.analysis.cases import Case, newest
 from bench.analysis.values import reason, value
 from bench.report.display import unit_of
-from bench.report.disturbed import NOTE, disturbed, mark
+from bench.report.disturbed import NOTE, disturbed, mark, said
 from bench.report.tables import Cell, Column, Table, case_page, estimated, run_path
 from bench.schema.catalogue import METHODS, TASKS
 from bench.schema.metrics import METRICS
@@ -141,10 +141,9 @@ def _failure_row(case: Case, run: Stored) -> Mapping[str, Cell]:
 def per_run(case: Case) -> Table:
     """Every metric that a run of the case holds or was asked for, one column a run."""
     columns = (Column("metric", "metric"), *(Column(run.run, run.run) for run in case.runs))
-    found = {run.run: "; ".join(reasons) for run, reasons in disturbed(case)}
     rows: list[Mapping[str, Cell]] = []
-    if found:
-        rows.append({"metric": Cell("disturbed"), **{run.run: Cell(found.get(run.run, "no")) for run in case.ok}})
+    if disturbed(case):
+        rows.append({"metric": Cell("disturbed"), **{run.run: Cell(said(run)) for run in case.ok}})
     for name, metric in METRICS.items():
         cells = {run.run: run_cell(run, name) for run in case.runs}
         if any(

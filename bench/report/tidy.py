@@ -27,7 +27,7 @@ def tidy(table: Table, figures: Collection[str]) -> Table:
 
     A column of figures that no row fills goes, with its reason in a note. So does a row with figures
     that nobody asked for. Cells without a number refer to a note, "absent (1)", or are "-"
-    where nobody asked, or nobody could.
+    where nobody asked, or nobody could. A kind that all rows share is told in the title.
     """
     filled = {key for key in figures if any(row[key].is_number for row in table.rows if key in row)}
     empty = [column for column in table.columns if column.key in figures and column.key not in filled]
@@ -40,7 +40,15 @@ def tidy(table: Table, figures: Collection[str]) -> Table:
     own = table.notes if shown else ()
     notes = (*(f"({number}) not measured: {_cut(reason)}" for reason, number in numbers.items()),
              *_left_out(table.rows, empty), *_silent(len(table.rows) - len(rows)), *own)  # fmt: skip
-    return replace(table, columns=columns, rows=shown, notes=notes)
+    return _with_one_kind(replace(table, columns=columns, rows=shown, notes=notes))
+
+
+def _with_one_kind(table: Table) -> Table:
+    kinds = {row["kind"].text for row in table.rows if "kind" in row}
+    if len(kinds) != 1:
+        return table
+    columns = tuple(replace(c, detail=True) if c.key == "kind" else c for c in table.columns)
+    return replace(table, title=f"{table.title}, {kinds.pop()}", columns=columns)
 
 
 def _says_something(row: Row, keys: Collection[str]) -> bool:

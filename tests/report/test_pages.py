@@ -16,7 +16,7 @@ from bench.report.check import Page, problems
 from bench.report.pages import build, render_site
 from bench.report.publish import publish
 from bench.schema import Failure, Kind, RunRecord, Status
-from tests.records import METHODS, everything, failed, filled, fixed_shape, learning, record
+from tests.records import METHODS, counted, everything, failed, filled, fixed_shape, learning, on_gpu, paged, record
 
 SCRIPT = "<script>document.title='owned'</script>"
 HOSTILE = f"{SCRIPT}</script><img src=x onerror=alert(1)>|`{{{{7*7}}}}`&amp;" + "x" * 10_000
@@ -109,6 +109,51 @@ def test_hostile_text_is_shown_and_never_obeyed(tmp_path: Path) -> None:
     page = next((tmp_path / "site").rglob("cases/*/*lora-r16-f32-b4-s128*.html")).read_text()
     assert "&lt;script&gt;document" in page
     assert "{{7*7}}" in page
+
+
+@pytest.mark.parametrize(
+    ("page", "pattern", "new"),
+    [
+        ("index.html", r'(value=")0\.\d+(" data-unit="%"[^>]*data-metric="at_peak\.gradients/)', r"\g<1>0.5\2"),
+        ("index.html", r'(value=")\d+\.0(" data-unit="B"[^>]*data-metric="at_peak\.activations")', r"\g<1>7.0\2"),
+        (
+            "cases/*/*-f32-b4-s128-*.html",
+            r'(value=")\d\.\d+(" data-unit="s"[^>]*data-metric="paging\.cold_step")',
+            r"\g<1>9.0\2",
+        ),
+    ],
+)
+def test_shares_and_steps_are_checked_too(every: Path, tmp_path: Path, page: str, pattern: str, new: str) -> None:
+    """A share of the peak and a step behind a stall are computed, and still compared with their records."""
+    copy = tmp_path / "site"
+    shutil.copytree(every, copy)
+    path = next(path for path in sorted(copy.glob(page)) if re.search(pattern, path.read_text()))
+    path.write_text(re.sub(pattern, new, path.read_text(), count=1))
+    assert any("is not what its records say of" in problem for problem in problems(copy))
+
+
+def test_pages_show_what_runs_cost(every: Path) -> None:
+    """A case's page has peaks, categories, speed, energy, stall and conditions; a CPU's without what a CPU lacks."""
+    assert problems(every) == []
+    gpu = next(every.glob("cases/example-gpu/*-qlora-*.html")).read_text()
+    for title in (
+        "Peak memory by phase", "Memory at the peak of a training step", "Speed of training", "Stages of a step",
+        "Operations of the timed steps", "Energy of the timed steps", "What disturbed the runs",
+    ):  # fmt: skip
+        assert f">{title}, measured<" in gpu
+    pages = [path.read_text() for path in every.glob("cases/example-cpu-2-cores/*.html")]
+    assert sum(">What paging costs, measured<" in page for page in pages) == 1
+    assert not any(">Energy of the timed steps, measured<" in page for page in pages)
+    assert ">Memory at the peak of a training step, measured<" in (every / "index.html").read_text()
+
+
+@pytest.fixture(scope="module")
+def every(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site of runs on a CPU and on a GPU, with paging and with counters; for reading only."""
+    root = tmp_path_factory.mktemp("every")
+    runs = [*everything(), on_gpu(fixed_shape("qlora")), paged("fault", 0.5), counted()]
+    build(group(read(filled(root / "results", *runs))[0]), root / "site")
+    return root / "site"
 
 
 def test_charts_json_cannot_end_its_script(site: Path) -> None:
