@@ -38,12 +38,12 @@ CANARY_RECORD = moved(Kind.HTOD, CANARY_BYTES, 10, 20)
 
 
 def good_pass() -> tuple[list[UvmRecord], list[Window], dict[int, int]]:
-    """Canary, first step, resident control, and two cold steps that bring back 4 MiB each."""
-    windows = [CANARY_WINDOW, *(Window(n, 100 * n + 100, 100 * n + 200) for n in range(4))]
+    """Canary, first step, resident control, two cold steps that bring back 4 MiB each, another control."""
+    windows = [CANARY_WINDOW, *(Window(n, 100 * n + 100, 100 * n + 200) for n in range(5))]
     records = [CANARY_RECORD, fault(9, 110, 120), moved(Kind.DTOH, 4 * MIB, 600, 602)]
     for start in (310, 410):
         records += [
             fault(2, start, start + 40),
             moved(Kind.HTOD, 4 * MIB, start + 10, start + 60, cause=Cause.COHERENCE),
         ]
-    return records, windows, {1: 0, 2: 4 * MIB, 3: 4 * MIB}
+    return records, windows, {1: 0, 2: 4 * MIB, 3: 4 * MIB, 4: 0}

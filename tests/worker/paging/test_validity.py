@@ -90,7 +90,7 @@ def test_the_first_step_is_not_judged():
     assert judged([*good_pass()[0], moved(Kind.HTOD, 77 * MIB, 150, 160)]).level is Level.COUNTED
 
 
-@pytest.mark.parametrize(("sent", "reason"), [({2: 4 * MIB, 3: 4 * MIB}, "control"), ({1: 0}, "known")])
+@pytest.mark.parametrize(("sent", "reason"), [({2: 4 * MIB, 3: 4 * MIB}, "control"), ({1: 0, 4: 0}, "known")])
 def test_a_check_that_never_ran_leaves_a_lower_bound(sent, reason):
     """Without a resident control, or without a step of known bytes, counts are not proven complete."""
     verdict = judged(sent=sent)

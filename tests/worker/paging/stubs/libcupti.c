@@ -50,8 +50,15 @@ void stub_emit(const uint8_t *record) {
     memcpy(queue[queued++], record, PREFIX);
 }
 
+static void give_back(uint8_t *buffer, size_t size, size_t used) {
+    if (!buffer || getenv("STUB_KEEP")) return; /* never given back */
+    complete(NULL, 0, buffer, size, getenv("STUB_OVERSTATE") ? size + 1 : used);
+}
+
+/* Two buffers are out at a time, as when one is being read and the next is being filled. */
 static void *deliver(void *unused) {
-    size_t bytes = record_bytes();
+    size_t bytes = record_bytes(), last_size = 0, last_used = 0;
+    uint8_t *last = NULL;
     (void)unused;
     while (handed < queued) {
         uint8_t *buffer = NULL;
@@ -64,10 +71,10 @@ static void *deliver(void *unused) {
         }
         memset(buffer, 0, size);
         for (; handed < queued && used + bytes <= size; used += bytes) memcpy(buffer + used, queue[handed++], PREFIX);
-        if (getenv("STUB_KEEP")) continue; /* never given back */
-        if (getenv("STUB_OVERSTATE")) used = size + 1;
-        complete(NULL, 0, buffer, size, used);
+        give_back(last, last_size, last_used);
+        last = buffer, last_size = size, last_used = used;
     }
+    give_back(last, last_size, last_used);
     if (getenv("STUB_FOREIGN")) complete(NULL, 0, (uint8_t *)8, 1 << 20, 1 << 20); /* an address nobody may read */
     return NULL;
 }
