@@ -39,6 +39,8 @@ COUNTED = {
     "paging.fault_service_seconds": "fault service",
 }
 SHARE = "paging.paged_share"
+RESIDENT = {"paging": "none", "paging_fraction": 0.0, "uvm_counters": False, "optimizer": "adamw"}
+"""Settings that tell a paging experiment from its twin without paging; the optimiser is named to be left out."""
 COST_NOTE = (
     "Stall: median cold step, its state moved out just before it, minus median resident step; cold and resident steps "
     "take turns in one run, with no counter attached. Predicted: bytes over half the bandwidth of the bus; a rule of "
@@ -54,15 +56,29 @@ COUNTED_NOTE = (
 
 def paging(cases: Sequence[Case]) -> list[Table]:
     """Three tables, one row a case each: what paging cost; what moved; what the GPU's counters saw."""
-    asked = [case for case in newest(cases) if case.config.paging != "none" or case.config.uvm_counters]
-    kept = sorted(asked, key=_order)
-    timed = [case for case in kept if not case.config.uvm_counters]
+    kept = sorted((case for case in newest(cases) if pages(case)), key=_order)
+    timed = sorted((*(case for case in kept if not case.config.uvm_counters), *_twins(kept, cases)), key=_order)
     counted = [case for case in kept if case.config.uvm_counters]
     ended = tuple(note for case in timed for note in _endings(case))
     return [
         _table("What paging costs", timed, COSTS, (COST_NOTE, *ended)),
         _table("What paging moves", timed, MOVED, (MOVED_NOTE,)),
         _table("Page faults as the GPU counts them, a cold step", counted, COUNTED, (COUNTED_NOTE,)),
+    ]
+
+
+def pages(case: Case) -> bool:
+    """Tell whether a case is an experiment with paged state."""
+    return case.config.paging != "none" or case.config.uvm_counters
+
+
+def _twins(paged: Sequence[Case], cases: Sequence[Case]) -> list[Case]:
+    """Return the cases that do the same work as a paged one with another optimiser, all of whose state stays put."""
+    asked = {(case.device, case.kind, case.config.but(**RESIDENT).identity) for case in paged}
+    return [
+        case
+        for case in newest(cases)
+        if not pages(case) and (case.device, case.kind, case.config.but(**RESIDENT).identity) in asked
     ]
 
 
@@ -100,6 +116,9 @@ def _row(case: Case, shown: dict[str, str]) -> Row:
 
 def _cell(case: Case, metric: str) -> Cell:
     """Return a metric's cell; the stall's interval is its own bootstrap, and steps have their range over runs."""
+    if not pages(case):
+        resident = {"paging.resident_step": "train.step_seconds", "paging.state_bytes": "paging.state_bytes"}
+        return possible(case, resident[metric]) if metric in resident else Cell("")
     if metric == "paging.stall":
         found = pooled([run.record for run in case.ok])
     elif metric in TURNS:
@@ -114,6 +133,8 @@ def _cell(case: Case, metric: str) -> Cell:
 
 def _share(case: Case) -> Cell:
     """Return the paged share, which is always shown: what pages nothing is called by its name."""
+    if not pages(case):
+        return Cell("none")
     cell = estimated(case, SHARE)
     return Cell("0: pages nothing", link=cell.link) if cell.value == 0 else cell
 

@@ -66,7 +66,7 @@ def work_cell(case: Case) -> Cell:
 
 def summary(cases: Sequence[Case]) -> Table:
     """One row a case, newest software stack only; older stacks are counted in a note, never pooled."""
-    kept = newest(cases)
+    kept = [case for case in newest(cases) if case.config.paging == "none" and not case.config.uvm_counters]
     columns = (
         Column("method", "method"), Column("kind", "kind"), Column("runs", "ok / failed"),
         Column("model", "model"), Column("task", "task"), Column("work", "batch × length"),
@@ -81,9 +81,11 @@ def summary(cases: Sequence[Case]) -> Table:
     ]
     if any(disturbed(case) for case in kept):
         notes.append(NOTE)
-    if len(kept) < len(cases):
+    if aside := len(newest(cases)) - len(kept):
+        notes.append(f"{aside} cases with paged optimiser state have tables of their own (ftbench table paging).")
+    if len(newest(cases)) < len(cases):
         notes.append(
-            f"{len(cases) - len(kept)} older groups of runs, made with other versions of torch, transformers, "
+            f"{len(cases) - len(newest(cases))} older groups of runs, made with other versions of torch, transformers, "
             "peft or bitsandbytes, are not in this table; they are on the cases' pages."
         )
     return Table("All cases", columns, tuple(_summary_row(case) for case in kept), tuple(notes))
