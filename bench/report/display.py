@@ -55,7 +55,8 @@ def shown(value: float, unit: str, low: float | None = None, high: float | None 
     middle, least, most = (_digits(x * factor, decimals) for x in (value, low, high))
     if least == most:
         return f"{middle}{joint}{name}"
-    return f"{middle}{joint}{name} ({least}\N{EN DASH}{most})"
+    to = " to " if low < 0 else "\N{EN DASH}"  # a dash before a minus reads as another number
+    return f"{middle}{joint}{name} ({least}{to}{most})"
 
 
 def _scale(value: float, unit: str) -> tuple[float, str]:

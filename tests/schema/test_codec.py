@@ -66,6 +66,14 @@ def test_the_golden_record_is_decoded_and_written_to_the_same_bytes() -> None:
     jsonschema.Draft202012Validator(json_schema()).validate(json.loads(data))
 
 
+def test_an_early_record_is_still_read() -> None:
+    """A record of format 1 from before later settings existed means what it meant: the same case, their defaults."""
+    early = decode(GOLDEN.with_stem("golden-1-early").read_bytes())
+
+    assert early == decode(GOLDEN.read_bytes())
+    assert early.config.paging == "none"
+
+
 def test_the_golden_record_is_complete() -> None:
     """No field of a record or config is missing from the golden one, so that none changes unnoticed."""
     document = json.loads(GOLDEN.read_bytes())

@@ -17,9 +17,9 @@ from bench.schema.codec import decode
 ROOT = Path(__file__).parents[2]
 
 
-def suites(*arguments: str | Path, **settings: str) -> subprocess.CompletedProcess[str]:
-    """Run `pytest suites/` with arguments in a process of its own."""
-    command = [sys.executable, "-m", "pytest", "suites/", "-p", "no:cacheprovider", *map(str, arguments)]
+def suites(*arguments: str | Path, suite: str = "test_methods.py", **settings: str) -> subprocess.CompletedProcess[str]:
+    """Run a suite, all with `suite=""`, with arguments in a process of its own."""
+    command = [sys.executable, "-m", "pytest", f"suites/{suite}", "-p", "no:cacheprovider", *map(str, arguments)]
     environment = {**os.environ, **settings}
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
