@@ -84,10 +84,10 @@ def start(path: str) -> Any:
 
 
 def deliver(path: str) -> Any:
-    """Emit 100 records in a session with buffers of 4 KiB and return what arrived, and what is known to be lost."""
+    """Emit $RECORDS records in a session with buffers of 4 KiB and return what arrived, and what is known to be lost."""
     stub, library = opened(path)
     session = UvmSession(library, most_bytes=int(os.environ.get("MOST_BYTES", "1048576")), **SMALL)
-    records = fabricated(100)
+    records = fabricated(int(os.environ.get("RECORDS", "100")))
     session.start()
     with session.window(0):
         for record in records:
@@ -157,14 +157,12 @@ def prefetch(path: str) -> Any:
     driver.prefetch(address, 8192, 1)
     driver.synchronize()
     driver.free(address)
-    said = ctypes.CDLL(path).stub_said
-    said.restype = ctypes.c_char_p
     abilities = [(driver.concurrent_managed_access(n), driver.host_page_tables(n)) for n in (0, 1)]
     try:
         driver.concurrent_managed_access(2)
     except Exception as error:
         refused = f"{type(error).__name__}: {error}"
-    return {"said": said().decode().splitlines(), "abilities": abilities, "refused": refused}
+    return {"said": said(path), "abilities": abilities, "refused": refused}
 
 
 def whole_pass(cupti_path: str, cuda_path: str) -> Any:
@@ -195,8 +193,16 @@ def whole_pass(cupti_path: str, cuda_path: str) -> Any:
         "level": found.verdict.level, "reasons": found.verdict.reasons, "sent": sent, "series": found.series,
         "values": found.reading.values, "absent": found.reading.absent, "phases": len(found.phases),
         "owners": {f"{owner} {way}": size for (owner, way), size in found.owners.items()},
+        "still_allocated": said(cuda_path).count("cuMemAllocManaged()") - said(cuda_path).count("cuMemFree_v2()"),
         "outside_dtoh": found.outside.moved("dtoh"), "outside_htod": found.outside.moved("htod"),
     }  # fmt: skip
+
+
+def said(path: str) -> list[str]:
+    """Return what the driver was asked to do, a line a call."""
+    telling = ctypes.CDLL(path).stub_said
+    telling.restype = ctypes.c_char_p
+    return str(telling().decode()).splitlines()
 
 
 def fault(stub: Any, library: cupti.Libcupti, address: int) -> None:

@@ -20,6 +20,7 @@ def test_a_pass_counts_what_was_sent(play, stub_cupti, stub_cuda, bytes_of_a_rec
     assert found["owners"] == {"state0 htod": 12 * MIB, "state1 htod": 5 * MIB, "state2 htod": MIB // 2}
     assert (found["outside_dtoh"], found["outside_htod"]) == (35 * MIB // 2, 0)
     assert found["phases"] == 11
+    assert found["still_allocated"] == 3  # the state; the canary is gone
 
 
 def test_an_old_driver_pages_as_well(play, stub_cupti, old_stub_cuda):

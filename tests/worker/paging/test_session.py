@@ -24,6 +24,13 @@ def test_records_of_both_sizes_arrive_whole(play, stub_cupti, bytes_of_a_record,
     }  # fmt: skip
 
 
+def test_a_buffer_is_lent_to_one_at_a_time(play, stub_cupti):
+    """Thousands of records through many buffers, two of them out at once: none is written over before it is read."""
+    found = play("deliver", stub_cupti, RECORDS=3000)
+
+    assert (found["arrived"], found["same"], found["losses"]) == (3000, True, [0, 0, 0, 0])
+
+
 def test_buffers_come_back_while_a_step_runs(play, stub_cupti):
     """What CUPTI delivers before the end, from its own thread, counts as what it delivers at the end."""
     found = play("deliver", stub_cupti, DELIVER_EARLY=1)

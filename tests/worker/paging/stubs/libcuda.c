@@ -15,6 +15,8 @@ typedef struct { int32_t activity, kind; uint64_t value, start, end, address; ui
 enum { HTOD = 1, DTOH = 2, MOST = 64, ON_HOST = 2, CONCURRENT = 89, HOST_PAGE_TABLES = 100 };
 
 static struct { uint64_t address; size_t size, away; } managed[MOST];
+static struct { int place, to_host; size_t bytes; } moves[MOST];
+static int waiting;
 static char said[1 << 16];
 
 const char *stub_said(void) { return said; }
@@ -46,16 +48,30 @@ static void report(int kind, uint64_t address, size_t bytes) {
     }
 }
 
-static int moved(uint64_t address, size_t bytes, int to_host) {
-    for (int i = 0; i < MOST; i++) {
-        if (!managed[i].size || managed[i].address != address) continue;
-        size_t away = managed[i].away;
-        if (bytes > managed[i].size) return 1;
-        if (to_host && bytes > away) report(DTOH, address + away, bytes - away), managed[i].away = bytes;
-        if (!to_host) report(HTOD, address, bytes < away ? bytes : away), managed[i].away = bytes < away ? away : 0;
-        return 0;
+static int place_of(uint64_t address, size_t bytes) {
+    for (int i = 0; i < MOST; i++)
+        if (managed[i].size && managed[i].address == address && bytes <= managed[i].size) return i;
+    return -1;
+}
+
+/* A prefetch is queued; pages move when somebody waits. */
+static int queue_move(uint64_t address, size_t bytes, int to_host) {
+    if (place_of(address, bytes) < 0) return 1; /* CUDA_ERROR_INVALID_VALUE */
+    if (waiting == MOST) return 2;
+    moves[waiting].place = place_of(address, bytes);
+    moves[waiting].bytes = bytes;
+    moves[waiting++].to_host = to_host;
+    return 0;
+}
+
+static void finish(void) {
+    for (int i = 0; i < waiting; i++) {
+        uint64_t address = managed[moves[i].place].address;
+        size_t bytes = moves[i].bytes, *away = &managed[moves[i].place].away;
+        if (moves[i].to_host && bytes > *away) report(DTOH, address + *away, bytes - *away), *away = bytes;
+        if (!moves[i].to_host) report(HTOD, address, bytes < *away ? bytes : *away), *away = bytes < *away ? *away : 0;
     }
-    return 1; /* CUDA_ERROR_INVALID_VALUE */
+    waiting = 0;
 }
 
 #ifdef OLD_PREFETCH
@@ -63,7 +79,7 @@ int cuMemPrefetchAsync(uint64_t address, size_t bytes, int device, void *stream)
     char text[128];
     snprintf(text, sizeof text, "+%zu, %d, %p", bytes, device, stream);
     say("cuMemPrefetchAsync", text);
-    return refusal("cuMemPrefetchAsync") ? refusal("cuMemPrefetchAsync") : moved(address, bytes, device == -1);
+    return refusal("cuMemPrefetchAsync") ? refusal("cuMemPrefetchAsync") : queue_move(address, bytes, device == -1);
 }
 #else
 int cuMemPrefetchAsync(uint64_t address, size_t bytes, int device, void *stream) {
@@ -76,7 +92,7 @@ int cuMemPrefetchAsync_v2(uint64_t address, size_t bytes, location place, unsign
     char text[128];
     snprintf(text, sizeof text, "+%zu, {%d, %d}, %u, %p", bytes, place.type, place.id, flags, stream);
     say("cuMemPrefetchAsync_v2", text);
-    return refusal("cuMemPrefetchAsync") ? refusal("cuMemPrefetchAsync") : moved(address, bytes, place.type == ON_HOST);
+    return refusal("cuMemPrefetchAsync") ? refusal("cuMemPrefetchAsync") : queue_move(address, bytes, place.type == ON_HOST);
 }
 #endif
 
@@ -95,17 +111,17 @@ int cuMemAllocManaged(uint64_t *address, size_t bytes, unsigned flags) {
 }
 
 int cuMemFree_v2(uint64_t address) {
-    for (int i = 0; i < MOST; i++) {
-        if (!managed[i].size || managed[i].address != address) continue;
-        managed[i].size = 0;
-        free((void *)(uintptr_t)address);
-        say("cuMemFree_v2", "");
-        return 0;
-    }
-    return 1;
+    int place = place_of(address, 0);
+    if (place < 0) return 1;
+    finish(); /* as the driver does: freeing waits */
+    managed[place].size = 0;
+    free((void *)(uintptr_t)address);
+    say("cuMemFree_v2", "");
+    return 0;
 }
 
 int cuCtxSynchronize(void) {
+    finish();
     say("cuCtxSynchronize", "");
     return refusal("cuCtxSynchronize");
 }
