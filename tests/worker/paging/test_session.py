@@ -26,7 +26,7 @@ def test_records_of_both_sizes_arrive_whole(play, stub_cupti, bytes_of_a_record,
 
 def test_a_buffer_is_lent_to_one_at_a_time(play, stub_cupti):
     """Thousands of records through many buffers, two of them out at once: none is written over before it is read."""
-    found = play("deliver", stub_cupti, RECORDS=3000)
+    found = play("deliver", stub_cupti, RECORDS=3000, DELIVER_EARLY=1)
 
     assert (found["arrived"], found["same"], found["losses"]) == (3000, True, [0, 0, 0, 0])
 
