@@ -138,6 +138,7 @@ def _costs(config: RunConfig, seconds: list[float]) -> dict[str, int | float]:
         "train.io_stall": 0.0,
         "train.minor_faults": rng.randrange(100_000, 200_000),
         "train.major_faults": 0,
+        "paging.state_bytes": AT_PEAK[config.method]["optimizer_state"],
         "train.swap_growth": 0,
     }
     return {**costs, **(_inspected(config, rng) if config.inspect else {})}

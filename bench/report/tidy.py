@@ -19,7 +19,7 @@ def possible(case: Case, metric: str) -> Cell:
     """Return the cell of a metric over the good runs of a case; "-" where its device cannot have the metric."""
     cell, devices = estimated(case, metric), METRICS[metric].devices
     elsewhere = devices and case.config.device.partition(":")[0] not in devices
-    return replace(cell, brief=NOTHING) if elsewhere and not cell.is_number else cell
+    return replace(cell, brief=NOTHING) if elsewhere else cell
 
 
 def tidy(table: Table, figures: Collection[str]) -> Table:

@@ -60,6 +60,8 @@ def test_the_phase_that_set_the_maximum_is_named_with_its_sort() -> None:
     runs = [with_metrics(**load), with_metrics(**train), with_metrics(**train)]
     assert [set_by(case) for case in cases_of(*runs[1:])] == [("train", "peak_resident")]
     assert [set_by(case) for case in cases_of(*runs)] == [("train in 2 of 3 runs, load in 1", "peak_resident")]
+    gpu = with_metrics(load__peak_device=2, train__peak_device=1)
+    assert [set_by(case) for case in cases_of(runs[0], gpu)] == [("load", "peak_device")]
     dead = replace(failed(fixed_shape("full")), metrics={"load.peak_resident": 99, "train.peak_resident": 1})
     assert [set_by(case) for case in cases_of(*runs[1:], dead)] == [("train", "peak_resident")]
     assert [set_by(case) for case in cases_of(dead)] == [None]

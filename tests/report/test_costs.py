@@ -67,6 +67,12 @@ def test_a_case_without_a_good_run_says_how_it_ended() -> None:
     assert texts(table, "peak_allocated")[-1] == ""
 
 
+def test_a_good_run_without_any_peak_has_no_row() -> None:
+    """A machine that tells no memory gives no row, rather than one without numbers."""
+    blind = replace(record(fixed_shape("full")), metrics={"parameters.total": 1})
+    assert texts(memory(cases_of(blind, record(fixed_shape("lora")))), "method").count("Full") == 0
+
+
 def test_categories_and_shares_sum_to_the_total() -> None:
     """In every case, over several runs, also where a category was there in only some of them."""
     runs = [record(learning("lora", seed=seed)) for seed in range(3)]
@@ -147,7 +153,8 @@ def test_mfu_is_shown_three_ways_on_a_known_device() -> None:
 def test_disturbed_runs_are_counted_and_explained() -> None:
     """One of three was; its reasons name its neighbours and stand below the table; a failed run is not counted."""
     runs = [record(fixed_shape("lora", seed=seed)) for seed in range(2)]
-    quiet, disturbed = cases_of(*runs)[0], cases_of(*runs, noisy(), failed(fixed_shape("lora")))[0]
+    dead = replace(failed(fixed_shape("lora")), metrics=noisy().metrics)
+    quiet, disturbed = cases_of(*runs)[0], cases_of(*runs, noisy(), dead)[0]
     assert (share(quiet), mark(quiet)) == ("0 of 2", "")
     assert (share(disturbed), mark(disturbed)) == ("1 of 3", ", 1 disturbed")
     table, _ = conditions([disturbed])

@@ -22,6 +22,7 @@ def bad(size: int, **changes: object) -> RunRecord:
     ("runs", "fits", "fails", "known"),
     [
         ([good(7), bad(8)], "7", "8", "exact"),
+        ([good(4), bad(6)], "4", "6", "within 2"),
         ([good(4), bad(64)], "4", "64", "within 60"),
         ([good(4), good(8)], "8", "all fit", "not reached"),
         ([bad(4), bad(8)], "none of those tried", "4", "below all tried"),

@@ -39,9 +39,10 @@ def test_only_cases_that_page_on_purpose_are_shown() -> None:
         record(fixed_shape("full")),
         *(paged(path, share) for path in ("prefetch", "fault") for share in (1.0, 0.0)),
     ]
-    costs, *_ = tables(*runs)
+    costs, moved, _ = tables(*runs)
     shown = [(row["path"].text, row["fraction"].value) for row in costs.rows]
     assert shown == [("fault", 0.0), ("fault", 1.0), ("prefetch", 0.0), ("prefetch", 1.0)]
+    assert len(moved.rows) == len(shown)
 
 
 def test_the_paged_share_is_always_shown() -> None:

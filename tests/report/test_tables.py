@@ -107,3 +107,12 @@ def test_absent_cells_say_why_briefly() -> None:
     """A missing number names its reason, cut where it is long, and never reads as a number."""
     assert Cell(None, "B", reason="no NVML").text == "not measured: no NVML"
     assert len(Cell(None, "B", reason="x" * 10_000).text) == LONGEST_REASON + len("not measured: ")
+
+
+def test_columns_of_a_terminal_stand_below_each_other() -> None:
+    """Every cell starts where its heading does, and no line ends in spaces."""
+    out = render.to_text(table(Cell("a"), Cell("a much longer value"))).splitlines()
+    head, rule, *rows = out[2:]
+    assert rule.split() == ["-" * 4, "-" * len("a much longer value")]
+    assert {line.index(word) for line, word in zip([head, *rows], ("value", "a", "a much"), strict=True)} == {6}
+    assert not any(line.endswith(" ") for line in out)
