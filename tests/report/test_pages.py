@@ -195,6 +195,15 @@ def test_a_run_without_failure_words_still_has_a_page(tmp_path: Path) -> None:
     assert problems(tmp_path / "site") == []
 
 
+def test_a_method_of_a_newer_version_has_its_pages(tmp_path: Path) -> None:
+    """A record of a method, optimiser and options that the catalogue does not list is shown like any other."""
+    config = replace(fixed_shape("lora"), method="nextlora", optimizer="nextadam", options={"extra": 1})
+    newer = replace(record(fixed_shape("lora")), config=config)
+    paging = replace(paged(), config=replace(paged().config, optimizer="nextadam"))
+    build(group(read(filled(tmp_path / "results", newer, paging))[0]), tmp_path / "site")
+    assert problems(tmp_path / "site") == []
+
+
 def test_files_of_others_survive(example_results: Path, tmp_path: Path) -> None:
     """A rebuild removes its own stale pages and keeps files it did not write, README included."""
     output = tmp_path / "site"
