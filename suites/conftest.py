@@ -160,13 +160,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def _summary_lines(session: Session) -> Iterator[str]:
     from bench.analysis.cases import group
     from bench.report.limits import limits
-    from bench.report.memory import memory
     from bench.report.paging import pages, paging
     from bench.report.render import to_text
     from bench.report.summary import summary
 
     cases, tried = group(session.runs), group(session.tries)
-    tables = [summary(cases), memory(cases)] if cases else []
+    tables = [summary(cases)] if cases else []
     paged = paging(cases) if any(map(pages, cases)) else []
     for table in [*tables, *paged, *([limits(tried)] if tried else [])]:
         if not table.rows:

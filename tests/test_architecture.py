@@ -54,7 +54,7 @@ def test_nothing_happens_at_import(tmp_path):
 
 WATCH = """
 import importlib, sys, threading
-import jinja2, msgspec, numpy, pandas, plotly, scipy.stats, subprocess, tabulate  # what others do is not ours
+import jinja2, msgspec, numpy, pandas, plotly, scipy.stats, subprocess  # what others do is not ours
 found = []
 def watch(event, arguments):
     opened = event == "open" and isinstance(arguments[1], str) and set(arguments[1]) & set("wax+")

@@ -27,6 +27,7 @@ from bench.launch.workers import QUIET, REAL, SECRET, Isolation, Worker
 from bench.schema import RunConfig, RunRecord, Status
 from bench.schema.catalogue import Scalar
 from bench.schema.codec import encode_config
+from bench.schema.metrics.memory import STAGES
 
 STARTING_S = 900.0  # for the imports before the first run; a cold disk may need minutes
 GRACE_S = 5.0  # between SIGTERM and SIGKILL
@@ -211,4 +212,6 @@ def _signal_group(run: int, number: signal.Signals) -> None:
 
 
 def _is_accounted(metric: str) -> bool:
-    return metric.endswith(".seconds") or metric == "start.import_seconds"
+    """Tell whether a metric is a part of the run's time that no other metric holds; stages are parts of `inspect`."""
+    phase, _, name = metric.rpartition(".")
+    return (name == "seconds" and phase not in STAGES) or metric == "start.import_seconds"

@@ -211,7 +211,8 @@ class Session:
         failed = sorted({run.record.status.value for run in self.runs if run.record.failure})
         if failed:
             yield f"Some runs ended as {', '.join(failed)}; --retry {','.join(failed)} makes those again."
-        yield f"Records are below {self._root}/; see them with: ftbench show, ftbench table, ftbench site."
+        yield f"Records are below {self._root}/; see them with: ftbench show, table, site."
+        yield "ftbench table also has t1, memory, attribution, cost, paging, limits and conditions."
 
 
 def unfinished(record: RunRecord) -> RunDidNotFinishError:

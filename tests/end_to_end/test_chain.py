@@ -36,7 +36,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A results folder with one real smoke run of the suites, made with a cache of its own."""
     folder = tmp_path_factory.mktemp("chain")
     results = folder / "results"
-    suites = ("pytest", "suites/", "--benchmark-only", "--scale", "smoke", "--results", str(results))
+    suites = ("pytest", "suites/test_methods.py", "--benchmark-only", "--scale", "smoke", "--results", str(results))
     done = run(*suites, FTBENCH_CACHE=str(folder / "cache"))
     (folder / "said").write_text(done.stdout)
     run("bench", "site", "--results", str(results), "--output", str(folder / "site"), "--check")

@@ -11,12 +11,15 @@ import pytest
 from bench.launch.process import Launcher
 from bench.schema import RunRecord, Status
 from bench.schema.metrics import METRICS
+from bench.schema.metrics.memory import STAGES
 from tests.launch.conftest import asked
 
 pytestmark = pytest.mark.slow
 
 Runs = Callable[[str, str], tuple[RunRecord, float]]
 METHODS = ("full", "lora", "qlora")
+NEIGHBOURS = {"train.neighbour_cores", "train.stolen_cores"}
+"""Told only of half a second or more, which a busy machine may take for these steps and a quiet one does not."""
 SPEED = {"steps": 4, "batch_size": 2, "sequence_length": 32, "packing": True, "evaluate_items": 4}
 
 
@@ -44,12 +47,13 @@ def test_fork_and_spawn_give_the_same_record(run, method):
     """Losses and verdicts to the bit, counts and peak tensor memory to the byte, and the same names of metrics."""
     (forked, _), (spawned, _) = run("fork", method), run("spawn", method)
     assert (forked.status, spawned.status) == (Status.OK, Status.OK), (forked.failure, spawned.failure)
-    assert forked.metrics.keys() == spawned.metrics.keys()
+    assert forked.metrics.keys() - NEIGHBOURS == spawned.metrics.keys() - NEIGHBOURS
     assert forked.series["step.loss"] == spawned.series["step.loss"]
     for name in METRICS:
         if METRICS[name].noise == "exact" or name == "train.peak_allocated":
             assert forked.metrics.get(name) == spawned.metrics.get(name), name
-    assert (forked.items, forked.absent, forked.resolved) == (spawned.items, spawned.absent, spawned.resolved)
+    assert (forked.items, forked.resolved) == (spawned.items, spawned.resolved)
+    assert forked.absent.keys() - NEIGHBOURS == spawned.absent.keys() - NEIGHBOURS
     differing = {k for k in forked.environment | spawned.environment
                  if forked.environment.get(k) != spawned.environment.get(k)}  # fmt: skip
     assert differing == {"run.isolation"}
@@ -60,7 +64,13 @@ def test_fork_and_spawn_give_the_same_record(run, method):
 def test_all_time_is_accounted_for(run, isolation, method):
     """Imports, phases and the harness's own seconds are all positive and add up to no more than the run took."""
     record, wall = run(isolation, method)
-    parts = {k: v for k, v in record.metrics.items() if k.endswith(".seconds") or k == "start.import_seconds"}
+    stages = {f"{stage}.seconds" for stage in STAGES}  # within inspect.seconds
+    parts = {
+        k: v
+        for k, v in record.metrics.items()
+        if (k.endswith(".seconds") and k not in stages) or k == "start.import_seconds"
+    }
+    assert parts["inspect.seconds"] >= sum(record.metrics[stage] for stage in stages)
     assert {"start.import_seconds", "load.seconds", "train.seconds", "evaluate.seconds", "harness.seconds"} <= set(
         parts
     )

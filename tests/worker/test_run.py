@@ -39,7 +39,7 @@ def test_a_record_holds_what_was_asked_for(run, tiny_config, method):
     series = {name: len(values) for name, values in record.series.items()}
     assert {n for n in series if n.startswith("step.")} == {
         "step.seconds", "step.cpu_seconds", "step.loss", "step.tokens_all", "step.tokens_real",
-        "step.tokens_trained", "step.learning_rate", "step.gradient_norm",
+        "step.tokens_trained", "step.learning_rate", "step.gradient_norm", "step.flops",
     }  # fmt: skip
     assert all(count == 5 for name, count in series.items() if name.startswith("step."))
     assert {name: len(bits) for name, bits in record.items.items()} == {"before": 7, "after": 7}

@@ -108,6 +108,7 @@ def counters_late() -> dict[str, Any]:
 
 
 def _canary(*, context_first: bool) -> dict[str, Any]:
+    torch.cuda.init()  # type: ignore[no-untyped-call]
     if context_first:
         torch.zeros(1, device="cuda:0")
     session = UvmSession(cupti.open_mapped())
@@ -128,6 +129,7 @@ def bare() -> dict[str, Any]:
 
 def counted() -> dict[str, Any]:
     """The same steps with the counters on: what moved, why, whose it was; and what counting costs."""
+    torch.cuda.init()  # type: ignore[no-untyped-call]
     session = UvmSession(cupti.open_mapped())
     session.start()
     try:

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 
+import torch
+
 from bench.errors import UnsupportedError
 from bench.worker.logbook import Logbook
 from bench.worker.paging import cupti
@@ -53,6 +55,10 @@ def counting(logbook: Logbook) -> Iterator[Counters]:
         return
     if not logbook.config.device.startswith("cuda"):
         raise UnsupportedError("unified-memory counters count on NVIDIA GPUs; leave uvm_counters out here.")
+    if not torch.cuda.is_available():
+        yield Counters()  # the device says so itself
+        return
+    torch.cuda.init()  # type: ignore[no-untyped-call]
     try:
         session = UvmSession(cupti.open_mapped())
         session.start()

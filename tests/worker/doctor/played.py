@@ -40,6 +40,6 @@ def paged_bench() -> experiment.Bench:
 ctypes.CDLL(sys.argv[1], mode=ctypes.RTLD_GLOBAL)
 opened = driver.open_driver(sys.argv[2])
 hardware.driver = SimpleNamespace(open_driver=lambda: opened)
-hardware.torch = SimpleNamespace(cuda=SimpleNamespace(synchronize=lambda: None))
+hardware.torch = SimpleNamespace(cuda=SimpleNamespace(init=lambda: None, synchronize=lambda: None))
 experiment.paged_bench = paged_bench
 print(json.dumps(hardware.answer("counted")))
