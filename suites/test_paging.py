@@ -24,6 +24,4 @@ def test_under_a_limit(measure, work, paged_optimizer, limiting):
 
 def test_counters(measure, work, paged_optimizer, path, counted_fraction):
     """A second pass with the counters on: faults, batches, bytes by direction and cause. It gives no headline time."""
-    measure(
-        work.paging(paged_optimizer, paging=path, paging_fraction=counted_fraction, uvm_counters=True), rounds=1
-    )
+    measure(work.paging(paged_optimizer, paging=path, paging_fraction=counted_fraction, uvm_counters=True), rounds=1)

@@ -103,7 +103,8 @@ class Work:
     def parameters(self, *, oversubscribe: bool) -> dict[str, tuple[Any, ...] | str]:
         """Return the values of suites' parameters that depend on device and scale, or why there are none."""
         if self.device == "cpu":
-            resident, paged = ("adamw_fused",), ("mapped_adamw",)
+            resident: tuple[str, ...] = ("adamw_fused",)
+            paged: tuple[str, ...] = ("mapped_adamw",)
             counted: tuple[float, ...] | str = "unified-memory counters count on NVIDIA GPUs"
             limits: tuple[dict[str, Any], ...] | str = ({"paging": "limit", "paging_fraction": 0.5},)
         else:

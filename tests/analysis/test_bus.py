@@ -26,9 +26,7 @@ def test_it_is_bytes_over_half_the_bus():
     assert slow == pytest.approx(2 * fast)
 
 
-@pytest.mark.parametrize(
-    "environment", [{}, {"gpu.pcie_generation_max": 5}, {**H100, "gpu.pcie_generation_max": 7}]
-)
+@pytest.mark.parametrize("environment", [{}, {"gpu.pcie_generation_max": 5}, {**H100, "gpu.pcie_generation_max": 7}])
 def test_an_unknown_bus_has_no_prediction(environment):
     """Missing link facts, or a generation whose rate is not listed, give no number."""
     assert value(paged(environment), "paging.predicted_stall") is None

@@ -29,6 +29,10 @@ PAGING: Mapping[str, Metric] = MappingProxyType({
                                      "bitsandbytes' planning rule: bytes over half the bandwidth of the bus; a "
                                      "prediction beside the measurement.", raw="step.chilled_bytes",
                                      devices=("cuda",)),
+    "paging.predicted_bytes_in": Metric("B", "lower", "exact", "bytes moved in, predicted",
+                                        "Bytes a step would bring in if every step ran oversubscribed so: state walked "
+                                        "in order, the chunk of 2 MiB that came in longest ago evicted first. A "
+                                        "prediction beside the measurement.", devices=("cuda",)),
     "paging.cold_major_faults": Metric("1", "lower", "noisy", "major faults a cold step",
                                        "Median major page faults of a cold step.", raw="step.major_faults"),
     "paging.cold_minor_faults": Metric("1", "lower", "noisy", "minor faults a cold step",

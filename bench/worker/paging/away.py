@@ -23,6 +23,10 @@ class Pager(Protocol):
         """Sum the bytes that can be paged."""
         ...
 
+    def sizes(self) -> list[int]:
+        """Return the bytes of each paged tensor, in the order in which a step walks them."""
+        ...
+
     def move_out(self, fraction: float) -> int:
         """Send the first `fraction` away and return the bytes that are away."""
         ...

@@ -36,6 +36,10 @@ class CudaPager:
         """Sum the bytes in managed memory."""
         return sum(tensor.nbytes for _, _, tensor in _paged(self._optimizer))
 
+    def sizes(self) -> list[int]:
+        """Return the bytes of each paged tensor, in the order in which a step walks them."""
+        return [tensor.nbytes for _, _, tensor in _paged(self._optimizer)]
+
     def move_out(self, fraction: float) -> int:
         """Send the first `fraction` to the host and wait; see `bench.worker.paging.pressure.chill`."""
         return chill([tensor for _, _, tensor in _paged(self._optimizer)], fraction, self._mover)

@@ -41,6 +41,10 @@ class HostPager:
         """Sum the bytes that can be paged."""
         return sum(r.nbytes for r in self.ranges)
 
+    def sizes(self) -> list[int]:
+        """Return the bytes of each range, in the order in which a step walks them."""
+        return [r.nbytes for r in self.ranges]
+
     def move_out(self, fraction: float) -> int:
         """Write the first `fraction` of all bytes to disk and drop them from memory, whole pages, in order.
 

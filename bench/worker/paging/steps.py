@@ -9,7 +9,7 @@ from bench.analysis.stall import is_cold
 from bench.worker.batches import Batch
 from bench.worker.logbook import Logbook
 from bench.worker.loop import Steps, Trainer, train
-from bench.worker.paging import attribution
+from bench.worker.paging import attribution, cliff
 from bench.worker.paging.away import Pager, Pressure, kept_away
 from bench.worker.paging.counted import Counters
 from bench.worker.paging.faults import Faults
@@ -43,13 +43,16 @@ def paged_steps(
     config = logbook.config
     pager = pager_of(trainer)
     logbook.metrics["paging.paged_bytes"] = pager.paged_bytes()
+    if config.paging == "ballast":
+        room = int(pager.paged_bytes() / (1 + config.paging_fraction))
+        logbook.metrics["paging.predicted_bytes_in"] = cliff.predict(pager.sizes(), room)[-1].htod
     if counters.session:
         counters.owners = _owners(trainer)
         counters.check()
     turns, untimed = Turns(trainer, steps, counters), len(steps.seconds)
     try:
         with kept_away(pager, config.paging, config.paging_fraction, untimed) as pressure:
-            path = "prefetch" if config.paging == "prefetch" else "fault"
+            path = "fault" if config.paging in ("fault", "limit") else "prefetch"
             with pager.taking(path) as begin:
                 logbook.metrics["train.timed_seconds"] = sum(
                     turns.step(_after(begin, feed), pressure, number) for number in range(count)

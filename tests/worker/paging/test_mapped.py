@@ -117,11 +117,11 @@ def test_nothing_large_needs_no_file(tmp_path):
 
 def test_the_catalogue_builds_it_with_the_configs_rate_and_decay(tiny_config):
     """The run's learning rate and weight decay reach the optimiser."""
-    config = tiny_config(optimizer="mapped_adamw", learning_rate=3e-4, weight_decay=0.01)
+    config = tiny_config(optimizer="mapped_adamw", learning_rate=3e-4, weight_decay=0.03)
     optimizer = mapped_adamw([torch.nn.Parameter(torch.zeros(3))], config)
 
     assert isinstance(optimizer, MappedAdamW)
-    assert (optimizer.defaults["lr"], optimizer.defaults["weight_decay"]) == (3e-4, 0.01)
+    assert (optimizer.defaults["lr"], optimizer.defaults["weight_decay"]) == (3e-4, 0.03)
 
 
 def test_a_file_in_memory_is_refused():
