@@ -64,6 +64,6 @@ MACHINE: Mapping[str, Metric] = MappingProxyType({
                                       "steps (NVML field 74). Normal on a loaded GPU.", devices=("cuda",)),
     "train.throttled_seconds": Metric("s", "lower", "noisy", "throttled",
                                       "Time the clocks were held back by heat or the power brake during the timed "
-                                      "steps (NVML fields 269 to 271 or 251 to 253, by driver); causes at one time count "
-                                      "each.", devices=("cuda",)),
+                                      "steps (NVML fields 269 to 271 or 251 to 253, by driver); causes at one time "
+                                      "count each.", devices=("cuda",)),
 })  # fmt: skip

@@ -18,6 +18,9 @@ MS_SYNC = 4  # include/uapi/asm-generic/mman-common.h, like the advice below
 MADV_WILLNEED = 3
 MADV_PAGEOUT = 21  # Linux 5.4
 
+ATTEMPTS = 3
+"""How often pages are sent away that stay: on a busy machine the kernel itself holds some for a moment."""
+
 READAHEAD = 128 * 1024
 """Bytes asked for in one call: the kernel cuts MADV_WILLNEED to the disk's readahead window, which is seldom smaller
 (mm/readahead.c, force_page_cache_ra)."""
@@ -52,11 +55,15 @@ class HostPager:
         pages in blocks of up to 2 MiB on some file systems, and a block through which a cut goes stays.
         """
         chosen = list(leading(self.ranges, fraction))
-        for address, nbytes in stretches(chosen):
-            _call("msync", address, nbytes, MS_SYNC)
-            _release(address)
-            _call("madvise", address, nbytes, MADV_PAGEOUT)
-        return sum(r.nbytes - _resident(r) for r in chosen)
+        for _ in range(ATTEMPTS):
+            for address, nbytes in stretches(chosen):
+                _call("msync", address, nbytes, MS_SYNC)
+                _release(address)
+                _call("madvise", address, nbytes, MADV_PAGEOUT)
+            kept = sum(map(_resident, chosen))
+            if not kept:
+                break
+        return sum(r.nbytes for r in chosen) - kept
 
     def prefetch(self) -> None:
         """Ask for everything and do not wait: the disk reads while the process computes."""

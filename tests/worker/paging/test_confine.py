@@ -128,6 +128,18 @@ def test_a_living_neighbours_group_is_left_alone(confinable):
     assert not group.exists()
 
 
+def test_only_groups_of_the_dead_are_removed(tmp_path):
+    """Named after a living process, a group may be between its making and its first member; others' are not ours."""
+    gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    names = (f"ftbench-{os.getpid()}", f"ftbench-{int(gone.stdout)}", "session")
+    for name in names:
+        (tmp_path / name).mkdir()
+
+    confine.remove_leftovers(tmp_path)
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted((names[0], "session"))
+
+
 def system(tmp_path, groups, mounts):
     proc = tmp_path / "proc"
     proc.mkdir()
@@ -203,6 +215,7 @@ def test_version_2_writes_high_and_never_max(tmp_path):
         ("3:cpu:/\n", CPU, "the kernel has no memory controller"),
         ("4:memory:/x\n", CPU, "no cgroup file system shows"),
         ("4:memory:/x\n", MOUNT_1.replace("{top}", "/other"), "no cgroup file system shows"),
+        ("0::/x\n", MOUNT_2.replace("cgroup2", "tmpfs"), "no cgroup2 file system shows"),
     ],
 )
 def test_where_memory_cannot_be_limited_the_reason_is_in_words(tmp_path, groups, mounts, reason):
