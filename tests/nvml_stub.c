@@ -222,6 +222,7 @@ int nvmlDeviceGetFieldValues(Device *d, int n, Field *fields)
     return SUCCESS;
 }
 
+int nvmlDeviceGetCurrentClocksEventReasons(Device *d, u64 *to) { return number(d, "reasons", to); }
 int nvmlDeviceGetTotalEnergyConsumption(Device *d, u64 *to) { return number(d, "energy", to); }
 
 static int clock_of(Device *d, const char *which, unsigned type, unsigned *to)

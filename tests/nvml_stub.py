@@ -27,6 +27,7 @@ H100: Mapping[str, object] = {
     "gpu0.energy": 1_000_000,
     "gpu0.power.enforced": 700_000,
     "gpu0.temperature": 41,
+    "gpu0.reasons": 4,
     "gpu0.clock1": 1_700,
     "gpu0.field74": 0,
     "gpu0.field269": 0,

@@ -32,6 +32,8 @@ CANARIES = {
     "train.sm_clock": "SM clock",
     "train.temperature_start": "temperature before",
     "train.temperature_end": "temperature after",
+    "train.clock_reasons_start": "clock reasons before",
+    "train.clock_reasons_end": "clock reasons after",
     "train.power_cap_seconds": "at the power cap",
 }
 RANGE_NOTE = "Medians of the runs that went well, in parentheses their range."

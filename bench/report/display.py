@@ -17,7 +17,7 @@ SHARES = (
 COUNTS = (
     "parameters.total", "parameters.trainable", "data.truncated", "data.contaminated", "train.allocator_growth",
     "train.allocator_retries", "train.foreign_processes", "paging.counters_valid", "paging.fault_groups",
-    "paging.fault_batches",
+    "paging.fault_batches", "train.clock_reasons_start", "train.clock_reasons_end",
 )  # fmt: skip
 FAULTS = ("minor_faults", "major_faults")
 

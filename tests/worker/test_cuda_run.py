@@ -55,6 +55,7 @@ def test_clocks_and_heat_are_those_of_the_timed_steps(metrics):
     assert metrics["train.throttled_seconds"] == metrics["train.power_cap_seconds"] == 0
     assert metrics["train.allocator_growth"] == metrics["train.allocator_retries"] == 0
     assert metrics["train.foreign_processes"] == 0
+    assert metrics["train.clock_reasons_start"] == metrics["train.clock_reasons_end"] == 4
 
 
 def test_what_nvml_does_not_tell_is_absent_and_the_run_goes_on(tiny_cache, tmp_path):

@@ -8,6 +8,13 @@ from types import MappingProxyType
 from bench.schema.metrics.metric import Metric
 
 
+REASONS = (
+    "What held the clocks when the timed steps {}, a sum of NVML's bits: 1 idle, 2 set clocks, 4 power cap, "
+    "8 hardware slowdown, 16 sync boost, 32 software heat, 64 hardware heat, 128 power brake, 256 display. One moment "
+    "only; the seconds of slowdown miss nothing in between."
+)
+
+
 def _canary(when: str) -> dict[str, Metric]:
     return {
         f"canary.gemm_{when}": Metric(
@@ -59,6 +66,10 @@ MACHINE: Mapping[str, Metric] = MappingProxyType({
                                       "GPU temperature when the timed steps began.", devices=("cuda",)),
     "train.temperature_end": Metric("Cel", "lower", "noisy", "temperature after",
                                     "GPU temperature when the timed steps ended.", devices=("cuda",)),
+    "train.clock_reasons_start": Metric("1", "neither", "noisy", "clock reasons before",
+                                        REASONS.format("began"), devices=("cuda",)),
+    "train.clock_reasons_end": Metric("1", "neither", "noisy", "clock reasons after",
+                                      REASONS.format("ended"), devices=("cuda",)),
     "train.power_cap_seconds": Metric("s", "lower", "noisy", "held back by the power cap",
                                       "Time the clocks were held back by the software power cap during the timed "
                                       "steps (NVML field 74). Normal on a loaded GPU.", devices=("cuda",)),

@@ -92,6 +92,7 @@ def remove_leftovers(parent: Path) -> None:
     """Remove the empty groups of runs that were killed. The kernel keeps every group that holds a process."""
     for group in parent.glob(f"{NAME}*"):
         if not Path("/proc", group.name.removeprefix(NAME)).exists():
+            remove_leftovers(group)  # a confined process may have started another one
             with contextlib.suppress(OSError):
                 group.rmdir()
 

@@ -86,3 +86,4 @@ def note(logbook: Logbook, found: Summary, counters: Counters) -> None:
         for direction in ("htod", "dtoh"):
             moved = [found.owners[owner.owner, direction] for owner in counters.owners]
             logbook.keep_series(f"uvm.{direction}_bytes_by_tensor", moved)
+        logbook.resolve({"paging.tensors": ", ".join(owner.owner for owner in counters.owners)})

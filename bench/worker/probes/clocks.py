@@ -20,7 +20,8 @@ CORE = 0
 POWER_CAP = 74
 """NVML_FI_DEV_CLOCKS_EVENT_REASON_SW_POWER_CAP: nanoseconds, like its neighbours below."""
 NAMES = (
-    "sm_clock", "temperature_start", "temperature_end", "power_cap_seconds", "throttled_seconds", "foreign_processes",
+    "sm_clock", "temperature_start", "temperature_end", "clock_reasons_start", "clock_reasons_end",
+    "power_cap_seconds", "throttled_seconds", "foreign_processes",
 )  # fmt: skip
 PATIENCE_S = 1.0
 """Seconds a reader that is still asking NVML is waited for."""
@@ -51,6 +52,7 @@ class _Moment:
 
     seconds: float
     temperature: int | Absent
+    reasons: int | Absent
     counters: Mapping[int, int | Absent]
     others: int | Absent
 
@@ -118,6 +120,8 @@ class CardClocks:
                 "sm_clock": round(median(self._clocks.seen) * 1e6) if self._clocks.seen else self._clocks.why,
                 "temperature_start": self._begun.temperature,
                 "temperature_end": ended.temperature,
+                "clock_reasons_start": self._begun.reasons,
+                "clock_reasons_end": ended.reasons,
                 "power_cap_seconds": held_back((POWER_CAP,), self._begun, ended),
                 "throttled_seconds": held_back(self._slowdowns, self._begun, ended),
                 "foreign_processes": _most(self._begun.others, ended.others),
@@ -126,7 +130,7 @@ class CardClocks:
 
     def _moment(self, card: Card) -> _Moment:
         asked = (POWER_CAP, *(() if isinstance(self._slowdowns, Absent) else self._slowdowns))
-        return _Moment(time.perf_counter(), _temperature(card), card.fields(asked), _others(card))
+        return _Moment(time.perf_counter(), _temperature(card), _reasons(card), card.fields(asked), _others(card))
 
 
 def held_back(fields: Sequence[int] | Absent, begun: _Moment, ended: _Moment) -> float | Absent:
@@ -153,6 +157,12 @@ def _temperature(card: Card) -> int | Absent:
     """Read degrees Celsius; drivers before 575 or so know only the older function, later bindings only the newer."""
     found = card.read("nvmlDeviceGetTemperatureV", CORE)
     return card.read("nvmlDeviceGetTemperature", CORE) if isinstance(found, Absent) else found
+
+
+def _reasons(card: Card) -> int | Absent:
+    """Read the mask of what holds the clocks now; bindings before 12.535 know only the older name."""
+    found = card.read("nvmlDeviceGetCurrentClocksEventReasons")
+    return card.read("nvmlDeviceGetCurrentClocksThrottleReasons") if isinstance(found, Absent) else found
 
 
 def _others(card: Card) -> int | Absent:

@@ -133,11 +133,12 @@ def test_only_groups_of_the_dead_are_removed(tmp_path):
     gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
     names = (f"ftbench-{os.getpid()}", f"ftbench-{int(gone.stdout)}", "session")
     for name in names:
-        (tmp_path / name).mkdir()
+        (tmp_path / name / names[1]).mkdir(parents=True)
 
     confine.remove_leftovers(tmp_path)
 
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted((names[0], "session"))
+    assert (tmp_path / "session" / names[1]).exists()
 
 
 def system(tmp_path, groups, mounts):

@@ -9,7 +9,8 @@ from bench.worker.probes.clocks import slowdown_fields
 from tests.nvml_stub import H100, INSTANCES, Machine
 
 NAMES = {
-    "sm_clock", "temperature_start", "temperature_end", "power_cap_seconds", "throttled_seconds", "foreign_processes",
+    "sm_clock", "temperature_start", "temperature_end", "clock_reasons_start", "clock_reasons_end",
+    "power_cap_seconds", "throttled_seconds", "foreign_processes",
 }  # fmt: skip
 WINDOW = """
 import threading, time
@@ -42,6 +43,7 @@ def test_both_ends_are_read(machine):
     """Temperatures at both ends, the counters' advance in seconds, and the most neighbours of either end."""
     after = {
         "gpu0.temperature": 66,
+        "gpu0.reasons": 36,
         "gpu0.field74": 400_000_000,
         "gpu0.field269": 10_000_000,
         "gpu0.field270": 200_000_000,
@@ -55,6 +57,8 @@ def test_both_ends_are_read(machine):
         "sm_clock": 1_755_000_000,
         "temperature_start": 41,
         "temperature_end": 66,
+        "clock_reasons_start": 4,
+        "clock_reasons_end": 36,
         "power_cap_seconds": 0.4,
         "throttled_seconds": pytest.approx(0.213),
         "foreign_processes": 2,
@@ -111,6 +115,7 @@ def test_the_watcher_ends_with_the_window(machine):
     [
         ({"gpu0.clock1": None}, "sm_clock", "Not Supported"),
         ({"gpu0.temperature": None}, "temperature_end", "Not Supported"),
+        ({"gpu0.reasons": None}, "clock_reasons_end", "no nvmlDeviceGetCurrentClocksThrottleReasons"),
         ({"gpu0.field74": "!3"}, "power_cap_seconds", "field 74: Not Supported"),
         ({"gpu0.field270": "!3"}, "throttled_seconds", "field 270: Not Supported"),
         ({"gpu0.field271": "!15"}, "throttled_seconds", "field 271: GPU is lost"),
