@@ -226,10 +226,12 @@ def find_limit(benchmark: Any, request: pytest.FixtureRequest) -> FindLimit:
 
         def search() -> None:
             limits.append(largest(fits, getattr(config, setting), ceiling, grain))
+            _say(request, f"  {request.node.name}: {limits[0].sentence(setting)}")
+            if limits[0].fits is None:
+                raise unfinished(tries[-1])
             clock.advance(max((session.step_seconds(made) for made in tries), default=0.0))
 
         _benchmarked(benchmark, request, config, search, 1)
-        _say(request, f"  {request.node.name}: {limits[0].sentence(setting)}")
         return limits[0]
 
     return find_limit

@@ -1,4 +1,4 @@
-"""`ftbench env` and `ftbench doctor`: facts without names, and one line for every thing that can or cannot be measured."""
+"""`ftbench env` and `ftbench doctor`: facts without names, one line for what can be measured or why it cannot."""
 
 from __future__ import annotations
 

@@ -112,6 +112,15 @@ def group(stored: Iterable[Stored]) -> list[Case]:
     return sorted(cases, key=_order)
 
 
+def is_headline(case: Case) -> bool:
+    """Tell whether a case is about a method's speed, memory or learning.
+
+    Not a try of a search for what fits, and no experiment with paged state or its resident twin: those are not
+    looked into afterwards (`config.inspect`) and have tables of their own.
+    """
+    return case.config.inspect and case.config.paging == "none" and not case.config.uvm_counters
+
+
 def newest(cases: Sequence[Case]) -> list[Case]:
     """Of cases that differ only by software stack keep the one with the newest run."""
     best: dict[tuple[str, Kind, str], Case] = {}

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import msgspec
 
-from bench.analysis.cases import Case, newest
+from bench.analysis.cases import Case, is_headline, newest
 from bench.schema import Kind
 
 COMPARED = ("full", "lora", "qlora")
-FREE = ("method", "options", "learning_rate", "warmup_ratio", "seed", "device", "timeout_s")
-"""Settings that may differ between methods: each method trains at rates that suit it."""
+FREE = ("method", "options", "learning_rate", "warmup_ratio", "merge", "seed", "device", "timeout_s")
+"""Settings that may differ between methods: each trains at rates that suit it, and only an adapter can be merged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def comparisons(cases: Sequence[Case]) -> list[Comparison]:
     """
     found: dict[tuple[str, Kind, str], list[Case]] = defaultdict(list)
     for case in newest(cases):
-        if case.config.method in COMPARED:
+        if case.config.method in COMPARED and is_headline(case):
             found[case.device, case.kind, case.config.model].append(case)
     return [
         Comparison(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from bench.analysis.cases import Case, newest
+from bench.analysis.cases import Case, is_headline, newest
 from bench.analysis.values import reason, value
 from bench.report.display import unit_of
 from bench.report.disturbed import NOTE, disturbed, mark, said
@@ -66,7 +66,7 @@ def work_cell(case: Case) -> Cell:
 
 def summary(cases: Sequence[Case]) -> Table:
     """One row a case, newest software stack only; older stacks are counted in a note, never pooled."""
-    kept = [case for case in newest(cases) if case.config.paging == "none" and not case.config.uvm_counters]
+    kept = [case for case in newest(cases) if is_headline(case)]
     columns = (
         Column("method", "method"), Column("kind", "kind"), Column("runs", "ok / failed"),
         Column("model", "model"), Column("task", "task"), Column("work", "batch × length"),
@@ -82,7 +82,9 @@ def summary(cases: Sequence[Case]) -> Table:
     if any(disturbed(case) for case in kept):
         notes.append(NOTE)
     if aside := len(newest(cases)) - len(kept):
-        notes.append(f"{aside} cases with paged optimiser state have tables of their own (ftbench table paging).")
+        notes.append(
+            f"{aside} cases about paging or about what fits have tables of their own (ftbench table paging, limits)."
+        )
     if len(newest(cases)) < len(cases):
         notes.append(
             f"{len(cases) - len(newest(cases))} older groups of runs, made with other versions of torch, transformers, "

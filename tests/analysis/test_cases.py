@@ -10,10 +10,11 @@ import pytest
 from msgspec.structs import replace
 
 import bench
-from bench.analysis.cases import estimate, group, newest, read
+from bench.analysis.cases import estimate, group, is_headline, newest, read
 from bench.analysis.match import comparisons
 from bench.schema import Kind, RunRecord
 from bench.schema.metrics import METRICS
+from bench.store import Stored
 from tests.records import METHODS, failed, filled, fixed_shape, learning, record
 
 
@@ -120,3 +121,13 @@ def test_reading_a_good_folder_warns_of_nothing(example_results: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         bench.load(example_results)
+
+
+def test_tries_and_experiments_are_no_headlines():
+    """A try of a search, a paging run and its resident twin stay out of headline tables; a speed run is in."""
+    kinds = [{}, {"inspect": False}, {"paging": "fault"}, {"uvm_counters": True}]
+    made = [Stored(Path(f"{n}.json"), record(fixed_shape("full", **kind))) for n, kind in enumerate(kinds)]
+
+    told = {case.name: is_headline(case) for case in group(made)}
+
+    assert [told[stored.record.case] for stored in made] == [True, False, False, False]

@@ -7,7 +7,6 @@ from types import MappingProxyType
 
 from bench.schema.metrics.metric import Metric
 
-
 REASONS = (
     "What held the clocks when the timed steps {}, a sum of NVML's bits: 1 idle, 2 set clocks, 4 power cap, "
     "8 hardware slowdown, 16 sync boost, 32 software heat, 64 hardware heat, 128 power brake, 256 display. One moment "
