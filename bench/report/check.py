@@ -115,7 +115,8 @@ def _number(attributes: Attributes, text: str, records: _Records) -> Iterator[st
     except (OSError, RecordFormatError) as error:
         yield f"{text!r} comes from a record that cannot be read: {error}"
         return
-    if bounds is None or not (bounds[0] * (1 - 1e-9) <= number <= bounds[1] * (1 + 1e-9)):
+    slack = 1e-9 * abs(number)  # a mean may round past the numbers it is the mean of
+    if bounds is None or not (bounds[0] - slack <= number <= bounds[1] + slack):
         yield f"{text!r} is not what its records say of {attributes['data-metric']} ({bounds})"
     if attributes.get("data-kind") not in {records[run].kind.value for run in attributes["data-runs"].split()}:
         yield f"{text!r} claims to be {attributes.get('data-kind')!r} and its records do not"

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from bench import store
 from bench.analysis.cases import group, read
+from bench.analysis.values import value
 from bench.errors import StoreError
 from bench.report.check import Page, problems
 from bench.report.pages import build, render_site
@@ -251,3 +252,22 @@ def test_a_manifest_cannot_lead_out_of_the_site(tmp_path: Path) -> None:
     (output / "manifest.json").write_text("{")
     with pytest.raises(StoreError, match="move it away"):
         publish({"index.html": b"1"}, output)
+
+
+def test_numbers_below_zero_are_checked_like_others(tmp_path: Path) -> None:
+    """A stall that came out negative passes, and its page with another number does not."""
+    made = paged("prefetch", 0.0)
+    seconds = [s - 0.5 if n % 4 in (1, 2) else s for n, s in enumerate(made.series["step.seconds"])]  # cold ones
+    root = filled(tmp_path / "results", replace(made, series={**made.series, "step.seconds": tuple(seconds)}))
+    site = tmp_path / "site"
+    build(group(read(root)[0]), site)
+    assert value(read(root)[0][0].record, "paging.stall") < 0
+
+    assert list(problems(site)) == []
+
+    (page,) = (site / "cases").rglob("*.html")
+    text = page.read_text()
+    found = re.search(r'value="(-0\.\d+)"[^>]*data-metric="paging.stall"', text)
+    assert found
+    page.write_text(text.replace(found.group(1), f"-{abs(float(found.group(1))) / 2!r}"))
+    assert any("paging.stall" in problem for problem in problems(site))
