@@ -39,9 +39,8 @@ def hardware_check(path: Path) -> dict[str, Any]:
 
     Raises `StoreError` where it cannot be written, and `MissingPackageError`.
     """
-    parts: dict[str, Any] = {}
-    for part in _asked("gpu_parts"):
-        parts[part] = _asked("gpu", part)
+    known = _asked("gpu_parts")
+    parts = {"start": known} if isinstance(known, dict) else {part: _asked("gpu", part) for part in known}
     document = {"format": 1, "made": utc_now(), "environment": environment(), "parts": parts}
     try:
         path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")

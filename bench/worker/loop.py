@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from itertools import islice, pairwise
 from typing import Any
@@ -58,8 +59,8 @@ class Steps:
         rows = (batch.input_ids.shape for batch in micro_batches)
         self.shapes.append(tuple((int(shape[0]), int(shape[1])) for shape in rows))
 
-    def series(self) -> dict[str, list[Any]]:
-        """Return the values by the names records give them."""
+    def on_host(self) -> dict[str, list[Any]]:
+        """Return what no device has to be asked for, by the names records give it."""
         return {
             "step.seconds": self.seconds,
             "step.cpu_seconds": self.cpu_seconds,
@@ -67,6 +68,11 @@ class Steps:
             "step.tokens_all": self.tokens_all,
             "step.tokens_real": self.tokens_real,
             "step.tokens_trained": self.tokens_trained,
+        }
+
+    def on_device(self) -> dict[str, list[Any]]:
+        """Return what lies on the device, by the names records give it; fails where the device has."""
+        return {
             "step.loss": [loss.item() for loss in self.losses],
             "step.gradient_norm": [norm.item() for norm in self.norms],
         }
@@ -147,6 +153,7 @@ def train(trainer: Trainer, batches: Iterator[Batch], steps: Steps, count: int) 
             cpu.append(time.process_time())
             steps.note(micro_batches, rate, loss, norm)
     finally:
-        steps.seconds += clock.seconds()
         steps.cpu_seconds += [later - earlier for earlier, later in pairwise(cpu)]
+        with suppress(RuntimeError) if sys.exc_info()[0] else nullcontext():  # a broken device would hide what broke it
+            steps.seconds += clock.seconds()
     return time.perf_counter() - start

@@ -116,6 +116,8 @@ def _check(name: str, layer: Any) -> None:
         with torch.no_grad():
             compare("forward in evaluation", layer(sample), sample.float() @ weight.T)
         compare("dequantisation after an evaluation", _dequantized(layer), weight)
+    except torch.OutOfMemoryError:
+        raise
     except (RuntimeError, AssertionError) as refusal:
         raise KernelError(f"bitsandbytes {bnb.__version__} cannot compute with {name}: {refusal}") from refusal
     finally:

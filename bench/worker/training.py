@@ -9,6 +9,7 @@ from bench.worker.batches import Batch, Encoder, batches, cut
 from bench.worker.logbook import Logbook
 from bench.worker.loop import Steps, Trainer, train
 from bench.worker.paging.counted import Counters
+from bench.worker.paging.cuda import refuse_before
 from bench.worker.paging.steps import paged_steps
 from bench.worker.probes.owners import tensors_in
 from bench.worker.tasks import Example, Task
@@ -24,6 +25,8 @@ def train_all(
     feed = batches(sequences, config, tokenizer.pad_token_id)
     trainer = Trainer(model, config, logbook.device)
     logbook.resolve({"optimizer.class": f"{type(trainer.optimizer).__module__}.{type(trainer.optimizer).__name__}"})
+    if config.paging != "none" and logbook.device.torch_name.startswith("cuda"):
+        refuse_before(config.optimizer, [parameter.numel() for parameter in trainer.parameters])
     steps = Steps()
     settling = min(config.untimed_steps, config.steps)
     try:
@@ -32,7 +35,9 @@ def train_all(
             with logbook.timed():
                 _timed_steps(logbook, trainer, feed, steps, counters)
     finally:
-        for name, values in steps.series().items():
+        for name, values in steps.on_host().items():
+            logbook.keep_series(name, values)
+        for name, values in steps.on_device().items():
             logbook.keep_series(name, values)
     state = tensors_in(trainer.optimizer.state)
     logbook.metrics["paging.state_bytes"] = sum(tensor.nbytes for tensor in state)

@@ -39,6 +39,8 @@ class StandInCuda:
     done: float = 0.0
     waits: int = 0
     resets: int = 0
+    emptied: int = 0
+    broken_after: int | None = None
     statistics: dict[str, int] = field(
         default_factory=lambda: {
             "allocated_bytes.all.peak": 3 * GIB,
@@ -61,6 +63,8 @@ class StandInCuda:
 
     def synchronize(self) -> None:
         self.waits += 1
+        if self.broken_after is not None and self.waits > self.broken_after:
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
         self.done = self.queued
 
     def Event(self, *, enable_timing: bool) -> StandInEvent:  # noqa: N802 (torch's name)
@@ -80,7 +84,7 @@ class StandInCuda:
         return 3 * GIB
 
     def empty_cache(self) -> None:
-        pass
+        self.emptied += 1
 
     def get_device_properties(self, _: int) -> SimpleNamespace:
         return SimpleNamespace(name="Stand-in", total_memory=80 * GIB, major=9, minor=0, multi_processor_count=132)

@@ -37,6 +37,54 @@ def test_a_gpu_that_ran_out_says_how_much_it_wanted():
     assert device.shortage(RuntimeError("device-side assert")) is None
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`",
+        "CUDA driver error: out of memory",
+    ],
+)
+def test_memory_also_runs_out_where_torch_is_not_asked(words):
+    """Handles and kernels that found no room are a shortage of unknown size, said in the first line of the refusal."""
+    shortage = Cuda(StandInCuda()).shortage(RuntimeError(words))
+
+    assert shortage is not None
+    assert shortage.bytes_requested is None
+    assert shortage.message == words.partition("\n")[0]
+
+
+def test_a_phase_does_not_inherit_the_cache_of_the_one_before():
+    """What torch kept is given back before peaks start again; else the reserve of loading would be training's."""
+    cuda = StandInCuda()
+    (peaks, *_), before = Cuda(cuda).meters().phase, cuda.emptied
+
+    peaks.start()
+
+    assert (cuda.emptied, cuda.resets) == (before + 1, 1)
+
+
+def test_a_broken_device_does_not_hide_what_broke_it(prepared, tiny_config):
+    """When waiting for the device fails too, the first error is the one that is raised."""
+    from bench.worker.loop import Steps, Trainer, train
+
+    cuda = StandInCuda()
+    device = Cuda(cuda)
+    device.torch_name = "cpu"
+    config = tiny_config(steps=1)
+    trainer = Trainer(prepared(config), config, device)
+    cuda.broken_after = 1
+
+    with pytest.raises(ValueError, match="the first"):
+        train(trainer, iter(_failing()), Steps(), 1)
+
+
+def _failing():
+    raise ValueError("the first")
+    yield
+
+
 def test_without_a_gpu_the_cuda_device_is_refused_with_advice():
     """A CPU build of torch has no CUDA device, and the refusal says what to do."""
     if torch.cuda.is_available():

@@ -70,7 +70,9 @@ def test_every_step_is_noted(prepared, tiny_config, tokenizer, cpu):
 
     train(Trainer(prepared(config), config, cpu), feed, steps, 10)
 
-    assert {name: len(values) for name, values in steps.series().items()} == dict.fromkeys(steps.series(), 10)
+    assert {name: len(values) for name, values in (steps.on_host() | steps.on_device()).items()} == dict.fromkeys(
+        (steps.on_host() | steps.on_device()), 10
+    )
     rates = steps.learning_rates
     assert rates[:3] == pytest.approx([0.0, 5e-4, 1e-3])
     assert rates[2:] == sorted(rates[2:], reverse=True)
@@ -85,7 +87,7 @@ def test_training_learns(prepared, tiny_config, tokenizer, cpu, method):
 
     train(Trainer(prepared(config), config, cpu), feed, steps, 30)
 
-    losses = steps.series()["step.loss"]
+    losses = (steps.on_host() | steps.on_device())["step.loss"]
     assert losses[-1] < 0.9 * losses[0]
 
 
@@ -109,7 +111,7 @@ def test_a_diverged_loss_is_kept_as_null(prepared, tiny_config, tokenizer, cpu, 
     steps = Steps()
     train(Trainer(prepared(config), config, cpu), batches(sequences(tokenizer), config, 0), steps, 3)
     logbook = Logbook(config, tmp_path / "phase")
-    for name, values in steps.series().items():
+    for name, values in (steps.on_host() | steps.on_device()).items():
         logbook.keep_series(name, values)
 
     kept = decode(encode(logbook.record(Status.OK)).encode())

@@ -27,6 +27,10 @@ from bench.worker.probes.recorder_cuda import CudaRecorder
 from bench.worker.probes.trace import Recorder
 
 ASKED = re.compile(r"Tried to allocate ([\d.]+) (bytes|KiB|MiB|GiB)")
+OUTSIDE_TORCH = re.compile(r"CUDA (?:driver )?error: out of memory|cudaErrorMemoryAllocation|CUBLAS_STATUS_ALLOC_FAILED"
+                           r"|CUBLAS_STATUS_NOT_INITIALIZED.*cublasCreate")  # fmt: skip
+"""How memory runs out where torch's allocator is not asked: loading kernels, handles of cuBLAS."""
+
 UNIT = {"bytes": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 
 
@@ -79,13 +83,18 @@ class Cuda:
         The allocator's peaks are reset first and read last, so that every meter sees one window.
         """
         statistics = self._cuda.memory_stats
-        peaks = AllocatorPeaks(statistics, self._cuda.reset_peak_memory_stats)
+        peaks = AllocatorPeaks(statistics, self._start_peaks)
         card = CardMemory(self._card, self._reserved)
         energy, clocks = CardEnergy(self._card), CardClocks(self._card)
         return Meters(
             phase=(peaks, card, ManagedMemory(bitsandbytes_bytes), HostMemory()),
             timed=(AllocatorCounts(statistics), clocks, Noise(), energy),
         )
+
+    def _start_peaks(self) -> None:
+        """Give back what an earlier phase left in the cache, or its reserve would be the next one's least peak."""
+        self._cuda.empty_cache()
+        self._cuda.reset_peak_memory_stats()
 
     def _reserved(self) -> Reserved:
         return Reserved(self._cuda.max_memory_reserved(), self._cuda.memory_reserved())
@@ -95,11 +104,13 @@ class Cuda:
         return CudaRecorder(memory=self._cuda.memory)
 
     def shortage(self, error: BaseException) -> Shortage | None:
-        """Recognise torch.OutOfMemoryError, and fall back to the host's signs."""
+        """Recognise torch.OutOfMemoryError and CUDA's own words for it, and fall back to the host's signs."""
         if isinstance(error, torch.OutOfMemoryError):
             found = ASKED.search(str(error))
             size = int(float(found.group(1)) * UNIT[found.group(2)]) if found else None
             return Shortage(str(error).partition(" If reserved")[0], size)
+        if isinstance(error, RuntimeError) and OUTSIDE_TORCH.search(str(error)):
+            return Shortage(str(error).partition("\n")[0], None)
         return self._host.shortage(error)
 
     def facts(self) -> dict[str, Scalar]:

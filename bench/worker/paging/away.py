@@ -104,7 +104,7 @@ def kept_away(pager: Pager, paging: str, fraction: float, untimed: int) -> Itera
     if paging == "ballast":
         from bench.worker.paging.cuda import oversubscribed
 
-        with oversubscribed(pager.paged_bytes(), fraction) as ballast:
+        with oversubscribed(pager, fraction) as ballast:
             yield ballast
         return
     if paging != "limit":

@@ -25,26 +25,39 @@ DEADLINE_S = 120.0
 
 HOLDING = b"holding\n"
 
+CONTEXT_BYTES = 600 << 20
+"""About what the ballast's own CUDA context takes on large GPUs; where it takes less, more room is left."""
+
 
 class Ballast:
-    """Leaves room for `paged / ratio` bytes of `paged` ones; `free` returns the device's free bytes.
+    """Leaves room for `paged / ratio` bytes of `paged` ones.
 
+    `settle` brings all of them to the device and waits; `free` returns the device's free bytes then.
     A `Pressure`: cold steps run with the ballast in place, resident steps without it.
     """
 
-    def __init__(self, paged: int, ratio: float, free: Callable[[], int], deadline_s: float = DEADLINE_S) -> None:
+    def __init__(
+        self,
+        paged: int,
+        ratio: float,
+        free: Callable[[], int],
+        settle: Callable[[], None],
+        deadline_s: float = DEADLINE_S,
+    ) -> None:
         self._paged, self._room, self._free, self._deadline_s = paged, int(paged / ratio), free, deadline_s
+        self._settle = settle
         self._holder: subprocess.Popen[bytes] | None = None
         self._watch: threading.Timer | None = None
 
     def cold(self) -> int:
-        """Take the memory. Returns the bytes of paged state for which there is no room."""
-        nbytes = max(0, self._free() + self._paged - self._room)
+        """Take the memory, from a known state. Returns the bytes of paged state for which there is no room."""
+        self.warm()
+        nbytes = max(0, self._free() + self._paged - self._room - CONTEXT_BYTES)
         command = [sys.executable, "-P", "-m", "bench.worker.paging.ballast", str(nbytes)]
         self._holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert self._holder.stdout is not None
         if self._holder.stdout.readline() != HOLDING:
-            self.warm()
+            self.release()
             raise UnsupportedError(f"the ballast of {nbytes} bytes was refused by the driver; free GPU memory first.")
         self._watch = threading.Timer(self._deadline_s, self._holder.kill)
         self._watch.daemon = True
@@ -52,6 +65,11 @@ class Ballast:
         return self._paged - self._room
 
     def warm(self) -> None:
+        """Give the memory back and have all state in place."""
+        self.release()
+        self._settle()
+
+    def release(self) -> None:
         """Give the memory back."""
         holder, self._holder = self._holder, None
         if self._watch:

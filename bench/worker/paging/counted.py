@@ -60,7 +60,7 @@ def counting(logbook: Logbook) -> Iterator[Counters]:
         return
     torch.cuda.init()  # type: ignore[no-untyped-call]
     try:
-        session = UvmSession(cupti.open_mapped())
+        session = UvmSession(cupti.open_mapped(), deadline_seconds=logbook.config.timeout_s)
         session.start()
     except cupti.CountersUnavailableError as refusal:
         logbook.absent.update({f"paging.{name}": str(refusal) for name in (*SERIES, "counters_valid")})

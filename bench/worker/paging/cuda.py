@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,10 +12,12 @@ from bench import nvml
 from bench.errors import UnsupportedError
 from bench.nvml import Absent
 from bench.worker.devices import Device
+from bench.worker.paging.away import Pager
 from bench.worker.paging.ballast import Ballast, guarded, host
 from bench.worker.paging.driver import DriverRefusalError, open_driver
 from bench.worker.paging.host import Range
-from bench.worker.paging.pressure import Mover, chill
+from bench.worker.paging.mapped import SMALLEST
+from bench.worker.paging.pressure import GIB, Host, Mover, chill, refuse
 
 STATES = ("state1", "state2")
 """Names of bitsandbytes' states, in the order in which a step prefetches and reads them (optim/optimizer.py)."""
@@ -80,27 +82,55 @@ def open_pager(optimizer: torch.optim.Optimizer, device: Device) -> CudaPager:
 
 
 @contextmanager
-def oversubscribed(paged: int, fraction: float) -> Iterator[Ballast]:
+def oversubscribed(pager: Pager, fraction: float) -> Iterator[Ballast]:
     """Make ready to run the first GPU out of room for `fraction` of the paged bytes beyond what fits.
 
     Raises `UnsupportedError` with every reason against it; nothing was done then.
     """
-    card = nvml.find()
-    if isinstance(card, Absent):
-        raise UnsupportedError(f"no oversubscription without NVML, which tells who else uses the GPU: {card.reason}")
-    listed, shown = card.listing(), card.read("nvmlDeviceGetDisplayActive")
-    others = None if isinstance(listed, Absent) else listed.others
-    display = None if isinstance(shown, Absent) else bool(shown)
-
-    def free() -> int:
-        return int(torch.cuda.mem_get_info()[0])
-
-    guarded(host(0, free() + paged, others, display=display), paged, 1 + fraction)
-    ballast = Ballast(paged, 1 + fraction, free)
+    paged = pager.paged_bytes()
+    if not paged:
+        raise UnsupportedError("the optimiser pages nothing here, so nothing runs out of room; train more weights.")
+    guarded(_host(free_bytes() + paged), paged, 1 + fraction)
+    ballast = Ballast(paged, 1 + fraction, free_bytes, pager.make_resident)
     try:
         yield ballast
     finally:
-        ballast.warm()
+        ballast.release()
+
+
+def free_bytes() -> int:
+    """Return the bytes that are free on the current GPU."""
+    return int(torch.cuda.mem_get_info()[0])
+
+
+def _host(free: int) -> Host:
+    """Gather what decides whether paging is safe, NVML's part of it too."""
+    card = nvml.find()
+    listed = card if isinstance(card, Absent) else card.listing()
+    shown = card if isinstance(card, Absent) else card.read("nvmlDeviceGetDisplayActive")
+    others = None if isinstance(listed, Absent) else listed.others
+    return host(0, free, others, display=None if isinstance(shown, Absent) else bool(shown))
+
+
+def refuse_before(optimizer: str, sizes: Iterable[int]) -> None:
+    """Raise `UnsupportedError` where the state that `optimizer` will page for tensors of `sizes` values does not fit.
+
+    To be asked before the first step: managed memory that does not fit is evicted without a word.
+    """
+    a_value = 2 if "8bit" in optimizer else 8  # bytes of both states (bitsandbytes, optim/optimizer.py)
+    predicted = sum(a_value * size for size in sizes if size >= SMALLEST)
+    if reasons := refuse(_host(free_bytes()), predicted):
+        raise UnsupportedError(f"{predicted:,} B of paged state are too much here: {' '.join(reasons)}")
+
+
+def refuse_beside(paged: int, reserved: int) -> None:
+    """Raise `UnsupportedError` where `paged` bytes do not fit beside the most that torch has reserved, `reserved`."""
+    room = int(torch.cuda.mem_get_info()[1]) - reserved - GIB
+    if paged > room:
+        raise UnsupportedError(
+            f"{paged:,} B of paged state do not fit into the {room:,} B that torch leaves free: steps would page by "
+            "themselves. Take a smaller batch or model."
+        )
 
 
 def owners(optimizer: torch.optim.Optimizer, names: Mapping[torch.Tensor, str]) -> list[Range]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+import torch
+
 from bench.analysis.stall import is_cold
 from bench.worker.batches import Batch
 from bench.worker.logbook import Logbook
@@ -43,7 +45,11 @@ def paged_steps(
     config = logbook.config
     pager = pager_of(trainer)
     logbook.metrics["paging.paged_bytes"] = pager.paged_bytes()
-    if config.paging == "ballast":
+    if trainer.device.torch_name.startswith("cuda"):
+        from bench.worker.paging.cuda import refuse_beside
+
+        refuse_beside(pager.paged_bytes(), torch.cuda.max_memory_reserved())
+    if config.paging == "ballast" and pager.paged_bytes():
         room = int(pager.paged_bytes() / (1 + config.paging_fraction))
         logbook.metrics["paging.predicted_bytes_in"] = cliff.predict(pager.sizes(), room)[-1].htod
     if counters.session:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bench.errors import UnsupportedError
-from bench.worker.paging.ballast import Ballast, guarded
+from bench.worker.paging.ballast import CONTEXT_BYTES, Ballast, guarded
 from bench.worker.paging.pressure import GIB, Host
 from tests.stubs import compiled
 
@@ -29,6 +29,10 @@ SAFE = Host(
 )
 
 
+def nothing() -> None:
+    """Everything is where it should be."""
+
+
 @pytest.fixture
 def driver(tmp_path, monkeypatch):
     """Put a driver with room for 10 GiB where processes started from here find it."""
@@ -40,23 +44,45 @@ def driver(tmp_path, monkeypatch):
 
 def test_cold_steps_leave_room_for_a_part_and_warm_ones_for_all(driver):
     """8 GiB at a ratio of 1.25 with 1 GiB free: 1.6 GiB have no room, and the holder is gone when told to."""
-    ballast = Ballast(8 * GIB, 1.25, lambda: 1 * GIB)
+    settled: list[int] = []
+    ballast = Ballast(8 * GIB, 1.25, lambda: 1 * GIB, lambda: settled.append(1))
 
     away = ballast.cold()
     holder = ballast._holder
     assert holder is not None
     assert holder.poll() is None
-    assert [int(word) for word in holder.args[-1:]] == [GIB + 8 * GIB - int(8 * GIB / 1.25)]
+    assert [int(word) for word in holder.args[-1:]] == [GIB + 8 * GIB - int(8 * GIB / 1.25) - CONTEXT_BYTES]
     ballast.warm()
 
     assert away == 8 * GIB - int(8 * GIB / 1.25)
+    assert len(settled) == 2  # before the ballast and after it
     assert holder.poll() is not None
     ballast.warm()  # again does no harm
 
 
+def test_two_cold_steps_in_a_row_hold_one_ballast(driver):
+    """The order has two cold steps side by side: the first's holder is gone before the second measures what is free."""
+    held: list[object] = []
+
+    def free() -> int:
+        assert all(holder.poll() is not None for holder in held)
+        return GIB
+
+    ballast = Ballast(8 * GIB, 1.25, free, nothing)
+    sizes = []
+    for _ in range(2):
+        ballast.cold()
+        held.append(ballast._holder)
+        sizes.append(ballast._holder.args[-1])
+    ballast.release()
+
+    assert sizes[0] == sizes[1]
+    assert all(holder.poll() is not None for holder in held)
+
+
 def test_a_ballast_lets_go_at_its_deadline(driver):
     """Nobody has to tell it: a trainer stuck in the driver gets its memory back."""
-    ballast = Ballast(2 * GIB, 1.2, lambda: 0, deadline_s=0.2)
+    ballast = Ballast(2 * GIB, 1.2, lambda: 2 * GIB, nothing, deadline_s=0.2)
 
     ballast.cold()
     holder = ballast._holder
@@ -70,7 +96,8 @@ def test_a_ballast_ends_with_the_process_that_made_it(driver):
     """Killed with SIGKILL, the trainer leaves no holder behind: its input ends."""
     code = (
         "import os, signal; from bench.worker.paging.ballast import Ballast\n"
-        "b = Ballast(2**31, 1.2, lambda: 0); b.cold(); print(b._holder.pid, flush=True); os.kill(os.getpid(), 9)"
+        "b = Ballast(2**31, 1.2, lambda: 2**31, lambda: None); b.cold()\n"
+        "print(b._holder.pid, flush=True); os.kill(os.getpid(), 9)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     holder = Path("/proc", done.stdout.strip())
@@ -84,7 +111,7 @@ def test_a_ballast_ends_with_the_process_that_made_it(driver):
 
 def test_a_driver_that_has_no_room_is_a_refusal(driver):
     """More than the driver gives is one sentence with the size; no process stays."""
-    ballast = Ballast(2 * GIB, 1.2, lambda: 11 * GIB)
+    ballast = Ballast(2 * GIB, 1.2, lambda: 12 * GIB, nothing)
 
     with pytest.raises(UnsupportedError, match="bytes was refused"):
         ballast.cold()

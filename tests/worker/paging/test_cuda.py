@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from dataclasses import dataclass, field
 
@@ -12,6 +13,7 @@ from bench.errors import UnsupportedError
 from bench.worker.devices.cpu import Cpu
 from bench.worker.paging import cuda
 from bench.worker.paging.cuda import CudaPager, open_pager, owners
+from bench.worker.paging.pressure import GIB, Host
 
 MIB = 2**20
 VALUES = 3 * MIB
@@ -141,3 +143,41 @@ def test_without_a_driver_nothing_can_be_moved(optimizer):
     with pytest.raises(UnsupportedError, match=r"cannot be moved: .*libcuda") as refused:
         open_pager(optimizer, Cpu())
     assert "\n" not in str(refused.value)
+
+
+HOST = Host(
+    vram_free=20 * GIB,
+    ram_available=200 * GIB,
+    cgroup_headroom=None,
+    concurrent_managed_access=True,
+    host_page_tables=False,
+    other_gpu_processes=0,
+    display=False,
+    hmm=False,
+)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "values", "fits"),
+    [("paged_adamw_32bit", 2 * GIB, True), ("paged_adamw_32bit", 3 * GIB, False), ("paged_adamw_8bit", 3 * GIB, True)],
+)
+def test_state_that_would_not_fit_is_refused_before_the_first_step(monkeypatch, optimizer, values, fits):
+    """20 GiB free hold 16 GiB of state and not 24; 8-bit states take a quarter; small tensors are not paged."""
+    monkeypatch.setattr(cuda, "free_bytes", lambda: 20 * GIB)
+    monkeypatch.setattr(cuda, "_host", lambda free: dataclasses.replace(HOST, vram_free=free))
+    sizes = [values // 2, values // 2, *[99_999] * 10**4]
+
+    if fits:
+        cuda.refuse_before(optimizer, sizes)
+    else:
+        with pytest.raises(UnsupportedError, match="too much here"):
+            cuda.refuse_before(optimizer, sizes)
+
+
+def test_state_must_fit_beside_what_torch_reserved(monkeypatch):
+    """Of 80 GiB torch reserved 60: 19 GiB of state fit with a gibibyte to spare, more are refused with both figures."""
+    monkeypatch.setattr(cuda.torch.cuda, "mem_get_info", lambda: (0, 80 * GIB))
+
+    cuda.refuse_beside(19 * GIB, 60 * GIB)
+    with pytest.raises(UnsupportedError, match="smaller batch"):
+        cuda.refuse_beside(19 * GIB + 1, 60 * GIB)

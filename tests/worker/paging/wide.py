@@ -49,7 +49,7 @@ def made(folder: Path, values: int = VALUES, count: int = 8, **settings: Any) ->
     trainer, steps, feed = Trainer(Wide(values), config, logbook.device), Steps(), cycle([batch()])
     train(trainer, feed, steps, config.untimed_steps)
     paged_steps(logbook, trainer, feed, steps, count, Counters())
-    for name, kept in steps.series().items():
+    for name, kept in (steps.on_host() | steps.on_device()).items():
         logbook.keep_series(name, kept)
     return logbook, steps, trainer
 

@@ -115,7 +115,7 @@ def test_the_watcher_ends_with_the_window(machine):
     [
         ({"gpu0.clock1": None}, "sm_clock", "Not Supported"),
         ({"gpu0.temperature": None}, "temperature_end", "Not Supported"),
-        ({"gpu0.reasons": None}, "clock_reasons_end", "no nvmlDeviceGetCurrentClocksThrottleReasons"),
+        ({"gpu0.reasons": None}, "clock_reasons_end", "nvmlDeviceGetCurrentClocksThrottleReasons: Function Not Found"),
         ({"gpu0.field74": "!3"}, "power_cap_seconds", "field 74: Not Supported"),
         ({"gpu0.field270": "!3"}, "throttled_seconds", "field 270: Not Supported"),
         ({"gpu0.field271": "!15"}, "throttled_seconds", "field 271: GPU is lost"),
