@@ -19,7 +19,9 @@ from tests.launch.conftest import asked
 slow = pytest.mark.slow
 
 
-@pytest.mark.parametrize("name", ["tiny-lama", "./nope", "../x", "/nope", "a/b/c", "", "~nobody/x", "-x/y", "a b"])
+@pytest.mark.parametrize(
+    "name", ["tiny-lama", "./nope", "../nowhere-at-all", "/nope", "a/b/c", "", "~nobody/x", "-x/y", "a b"]
+)
 def test_what_cannot_be_a_model_is_refused_before_anything_starts(name, tmp_path, monkeypatch):
     """An unknown name is one line with what is known, and starts no process."""
     monkeypatch.setenv("FTBENCH_CACHE", str(tmp_path))

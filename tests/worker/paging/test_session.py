@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
+import sys
 
 import pytest
 
 from bench.worker.paging.cupti import REFUSALS, CountersUnavailableError, mapped, open_mapped
-from tests.worker.paging.conftest import run_scene
+from tests.worker.paging.conftest import ROOT, run_scene
 
 CALLS = ("cuptiGetVersion", "cuptiSubscribe", "cuptiActivityRegisterCallbacks", "cuptiGetTimestamp",
          "cuptiActivityConfigureUnifiedMemoryCounter", "cuptiActivityEnable")  # fmt: skip
@@ -171,9 +173,19 @@ def test_a_file_is_known_by_its_inode(tmp_path):
 
 def test_a_library_is_never_loaded(stub_cupti, tmp_path):
     """Only what the process already uses is bound: a library that is merely there stays where it is."""
-    before = mapped()
-    (tmp_path / "maps").write_text(f"7f00-7f01 r-xp 00000000 08:01 77 {stub_cupti}\n")
+    maps = tmp_path / "maps"
+    maps.write_text(f"7f00-7f01 r-xp 00000000 08:01 77 {stub_cupti}\n")
+    code = f"""
+from pathlib import Path
+from bench.worker.paging.cupti import CountersUnavailableError, mapped, open_mapped
+try:
+    open_mapped(Path({str(maps)!r}))
+except CountersUnavailableError as refusal:
+    print(refusal)
+print(mapped())
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
 
-    with pytest.raises(CountersUnavailableError, match="cannot be used"):
-        open_mapped(tmp_path / "maps")
-    assert mapped() == before
+    refusal, loaded = done.stdout.splitlines()
+    assert "cannot be used" in refusal
+    assert loaded == "[]"
