@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bench.worker.paging.canary import CANARY, CANARY_BYTES
 from bench.worker.paging.capture import Buffer, Capture, ClockPair
+from bench.worker.paging.pressure import GIB, Host
 from bench.worker.paging.uvm import CPU, RECORD_BYTES, Access, Cause, Kind, UvmRecord, Window, pack
 
 MIB = 1 << 20
@@ -47,3 +48,16 @@ def good_pass() -> tuple[list[UvmRecord], list[Window], dict[int, int]]:
             moved(Kind.HTOD, 4 * MIB, start + 10, start + 60, cause=Cause.COHERENCE),
         ]
     return records, windows, {1: 0, 2: 4 * MIB, 3: 4 * MIB, 4: 0}
+
+
+SAFE = Host(
+    vram_free=60 * GIB,
+    ram_available=100 * GIB,
+    cgroup_headroom=None,
+    concurrent_managed_access=True,
+    host_page_tables=False,
+    other_gpu_processes=0,
+    display=False,
+    hmm=False,
+)
+"""A machine on which nothing forbids paging."""

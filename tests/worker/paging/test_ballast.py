@@ -13,20 +13,11 @@ import pytest
 
 from bench.errors import UnsupportedError
 from bench.worker.paging.ballast import CONTEXT_BYTES, Ballast, guarded
-from bench.worker.paging.pressure import GIB, Host
+from bench.worker.paging.pressure import GIB
 from tests.stubs import compiled
+from tests.worker.paging.made import SAFE
 
 ROOT = Path(__file__).parents[3]
-SAFE = Host(
-    vram_free=60 * GIB,
-    ram_available=100 * GIB,
-    cgroup_headroom=None,
-    concurrent_managed_access=True,
-    host_page_tables=False,
-    other_gpu_processes=0,
-    display=False,
-    hmm=False,
-)
 
 
 def nothing() -> None:

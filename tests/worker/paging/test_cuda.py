@@ -13,7 +13,8 @@ from bench.errors import UnsupportedError
 from bench.worker.devices.cpu import Cpu
 from bench.worker.paging import cuda
 from bench.worker.paging.cuda import CudaPager, open_pager, owners
-from bench.worker.paging.pressure import GIB, Host
+from bench.worker.paging.pressure import GIB
+from tests.worker.paging.made import SAFE
 
 MIB = 2**20
 VALUES = 3 * MIB
@@ -145,18 +146,6 @@ def test_without_a_driver_nothing_can_be_moved(optimizer):
     assert "\n" not in str(refused.value)
 
 
-HOST = Host(
-    vram_free=20 * GIB,
-    ram_available=200 * GIB,
-    cgroup_headroom=None,
-    concurrent_managed_access=True,
-    host_page_tables=False,
-    other_gpu_processes=0,
-    display=False,
-    hmm=False,
-)
-
-
 @pytest.mark.parametrize(
     ("optimizer", "values", "fits"),
     [("paged_adamw_32bit", 2 * GIB, True), ("paged_adamw_32bit", 3 * GIB, False), ("paged_adamw_8bit", 3 * GIB, True)],
@@ -164,7 +153,7 @@ HOST = Host(
 def test_state_that_would_not_fit_is_refused_before_the_first_step(monkeypatch, optimizer, values, fits):
     """20 GiB free hold 16 GiB of state and not 24; 8-bit states take a quarter; small tensors are not paged."""
     monkeypatch.setattr(cuda, "free_bytes", lambda: 20 * GIB)
-    monkeypatch.setattr(cuda, "_host", lambda free: dataclasses.replace(HOST, vram_free=free))
+    monkeypatch.setattr(cuda, "_host", lambda free: dataclasses.replace(SAFE, vram_free=free))
     sizes = [values // 2, values // 2, *[99_999] * 10**4]
 
     if fits:
