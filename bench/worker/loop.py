@@ -26,6 +26,11 @@ def unobserved(_: str) -> None:
     """Let a step's stages pass."""
 
 
+def keeping_the_first_error() -> AbstractContextManager[Any]:
+    """In a `finally`: let no error of a broken device hide the one that broke it."""
+    return suppress(RuntimeError) if sys.exc_info()[0] else nullcontext()
+
+
 @dataclass(slots=True)
 class Steps:
     """Raw values of every optimiser step, in order. Losses and norms stay on the device until read.
@@ -154,6 +159,6 @@ def train(trainer: Trainer, batches: Iterator[Batch], steps: Steps, count: int) 
             steps.note(micro_batches, rate, loss, norm)
     finally:
         steps.cpu_seconds += [later - earlier for earlier, later in pairwise(cpu)]
-        with suppress(RuntimeError) if sys.exc_info()[0] else nullcontext():  # a broken device would hide what broke it
+        with keeping_the_first_error():
             steps.seconds += clock.seconds()
     return time.perf_counter() - start

@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.worker.batches import Batch, Encoder, batches, cut
 from bench.worker.logbook import Logbook
-from bench.worker.loop import Steps, Trainer, train
+from bench.worker.loop import Steps, Trainer, keeping_the_first_error, train
 from bench.worker.paging.counted import Counters
 from bench.worker.paging.cuda import refuse_before
 from bench.worker.paging.steps import paged_steps
@@ -37,8 +37,9 @@ def train_all(
     finally:
         for name, values in steps.on_host().items():
             logbook.keep_series(name, values)
-        for name, values in steps.on_device().items():
-            logbook.keep_series(name, values)
+        with keeping_the_first_error():
+            for name, values in steps.on_device().items():
+                logbook.keep_series(name, values)
     state = tensors_in(trainer.optimizer.state)
     logbook.metrics["paging.state_bytes"] = sum(tensor.nbytes for tensor in state)
     return trainer, steps
