@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bench.worker.probes.host import page_faults
+from bench.worker.probes.noise import stall_seconds
 
 STALLS = {"step.memory_stall": "memory", "step.io_stall": "io"}
 
@@ -38,12 +38,11 @@ class Faults:
         if faults:
             read = {"step.minor_faults": faults.minor, "step.major_faults": faults.major}
         for name, what in STALLS.items():
-            try:
-                found = re.search(r"^full .*total=(\d+)$", (self._pressure / what).read_text(), re.MULTILINE)
-            except OSError:
-                found = None
-            if found:
-                read[name] = int(found.group(1)) / 1e6
+            stalled = None
+            with suppress(OSError):
+                stalled = stall_seconds(self._pressure / what, "full")
+            if stalled is not None:
+                read[name] = stalled
             else:
                 self.absent[name] = f"{self._pressure / what} has no full total; it needs Linux 4.20 with CONFIG_PSI."
         return read

@@ -37,6 +37,15 @@ def busy(line: str, ticks_per_second: int) -> Busy:
     return Busy(total / ticks_per_second, stolen / ticks_per_second)
 
 
+def stall_seconds(file: Path, whose: str) -> float | None:
+    """Read the seconds since boot in which "some" or "full", all, tasks waited; None where the file has no such total.
+
+    Raises OSError where there is no such file (Linux 4.20 with CONFIG_PSI has it).
+    """
+    found = re.search(rf"^{whose} .*\btotal=(\d+)$", file.read_text(), re.MULTILINE)
+    return int(found.group(1)) / 1e6 if found else None
+
+
 def own_seconds() -> float:
     """Processor seconds of this process and of its children that have ended."""
     times = os.times()
@@ -108,11 +117,10 @@ class Noise:
     def _stall(self, kind: str) -> float | str:
         """Return the seconds since boot in which some task waited, or why they cannot be told."""
         try:
-            text = (self._proc / "pressure" / kind).read_text()
+            found = stall_seconds(self._proc / "pressure" / kind, "some")
         except OSError as refusal:
             return f"the kernel tells no /proc/pressure/{kind} ({refusal.strerror}); Linux does when booted with psi=1."
-        found = re.search(r"^some .*\btotal=(\d+)$", text, re.MULTILINE)
-        return int(found.group(1)) / 1e6 if found else f"/proc/pressure/{kind} has no total of 'some'."
+        return f"/proc/pressure/{kind} has no total of 'some'." if found is None else found
 
 
 def _without_cores(why: str) -> dict[str, str]:
