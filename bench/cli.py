@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from bench import __version__
-from bench.commands import EXIT_ERROR, machine, reading, say
+from bench.commands import EXIT_ERROR, machine, predict, reading, say
 from bench.errors import FtbenchError
 
 EXIT_INTERRUPTED = 130
@@ -43,4 +43,5 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
     reading.register(commands)
     machine.register(commands)
+    predict.register(commands)
     return top

@@ -65,5 +65,14 @@ class UnsupportedError(FtbenchError):
     """This device or stack cannot do this work; a result of its own, in the refuser's words."""
 
 
+class DoesNotFitError(FtbenchError):
+    """A simulated run finds no room on the card; an out-of-memory result, with the bytes asked for."""
+
+    def __init__(self, message: str, phase: str, bytes_requested: int) -> None:
+        super().__init__(message)
+        self.phase = phase
+        self.bytes_requested = bytes_requested
+
+
 class KernelError(UnsupportedError):
     """A quantised kernel gives wrong numbers here, so nothing computed with it may be reported."""

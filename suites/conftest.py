@@ -32,7 +32,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("ftbench", "ftbench: what to measure, and where records go")
     group.addoption("--model", help="a known name, hub id, folder or GGUF file (default: what fits the device)")
     group.addoption("--task", help="the task to train and score (default: addition on CPU, gsm8k on GPU)")
-    group.addoption("--device", help="cpu or cuda (default: the GPU if there is one)")
+    group.addoption("--device", help="cpu, cuda, or fake:<gpu> to predict (default: the GPU if there is one)")
     group.addoption("--results", type=Path, help="folder for records (default: results/, or dry-results/)")
     group.addoption("--scale", default="small", help=f"how much work: {', '.join(SCALES)} (default: small)")
     group.addoption("--rounds", type=int, help="repeats of every speed run (default: by scale)")
@@ -43,6 +43,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--memory-limit", metavar="SIZE", help="host memory a run may take, for example 4GiB")
     group.addoption("--find-limit", action="store_true", help="search the largest batch and longest sequence that fit")
     group.addoption("--oversubscribe", action="store_true", help="really run a GPU out of room for managed memory")
+    group.addoption("--try-anyway", action="store_true", help="run also what is predicted not to fit the GPU by far")
     group.addoption("--dry-run", action="store_true", help="run the whole chain with made-up numbers")
 
 
@@ -152,20 +153,30 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if session.runs:
         terminalreporter.write_line("")
         if config.option.benchmark_only:
-            terminalreporter.write_line("The times above are seconds an optimiser step, one median a run.")
+            what = (
+                "seconds a prediction took" if session.work.predicted else "seconds an optimiser step, one median a run"
+            )
+            terminalreporter.write_line(f"The times above are {what}.")
     for line in session.plan_lines() if config.option.collectonly else _summary_lines(session):
         terminalreporter.write_line(line)
+
+
+def timed_as(session: Session) -> str:
+    """Say what pytest-benchmark's column holds."""
+    return "seconds a prediction took" if session.work.predicted else "seconds an optimiser step"
 
 
 def _summary_lines(session: Session) -> Iterator[str]:
     from bench.analysis.cases import group
     from bench.report.limits import limits
     from bench.report.paging import pages, paging
+    from bench.report.predictions import predicted_peaks
     from bench.report.render import to_text
     from bench.report.summary import summary
 
     cases, tried = group(session.runs), group(session.tries)
-    tables = [summary(cases)] if cases else []
+    overview = predicted_peaks if session.work.predicted else summary
+    tables = [overview(cases)] if cases else []
     paged = paging(cases) if any(map(pages, cases)) else []
     for table in [*tables, *paged, *([limits(tried)] if tried else [])]:
         if not table.rows:
@@ -189,6 +200,7 @@ def measure(benchmark: Any, request: pytest.FixtureRequest) -> Measure:
 
     def measure(config: RunConfig, rounds: int) -> list[RunRecord]:
         found: list[RunRecord] = []
+        rounds = session.rounds(rounds)
 
         def one_run() -> None:
             stored, fresh = session.result(config.but(seed=len(found)))
@@ -242,7 +254,7 @@ def _benchmarked(
 ) -> None:
     """Let pytest-benchmark call `target`, and turn the ends of runs into pytest's."""
     request.node.user_properties.append((MEASURED, True))
-    benchmark.group = "seconds an optimiser step"
+    benchmark.group = timed_as(request.config.stash[SESSION])
     benchmark.extra_info["case"] = config.case
     try:
         benchmark.pedantic(target, rounds=1 if benchmark.disabled else rounds, iterations=1)

@@ -13,6 +13,7 @@ from bench import store
 from bench.analysis.cases import Case, group
 from bench.schema import Failure, Kind, RunConfig, RunRecord, Status
 from bench.schema.config import configure
+from bench.schema.gpus import by_slug
 from bench.schema.metrics.memory import CATEGORIES
 from bench.store import Stored
 
@@ -270,3 +271,55 @@ def cases_of(*records: RunRecord) -> list[Case]:
     """Group records into cases as if they had been read from files."""
     names = (f"{made.started.replace('-', '').replace(':', '')}-{n}.json" for n, made in enumerate(records))
     return group(Stored(Path(name), made) for name, made in zip(names, records, strict=True))
+
+
+def predicted(config: RunConfig, gpu: str = "l40s", *, fits: bool = True, **changes: Any) -> RunRecord:
+    """A prediction of a run on a GPU that is not there; one that does not fit holds every number all the same."""
+    config, sku = config.but(device=f"fake:{gpu}"), by_slug(gpu)
+    made = record(config, kind=Kind.PREDICTED, device=f"fake-{gpu}")
+    kept = {name: number for name, number in made.metrics.items() if name.startswith(("at_peak.", "parameters."))}
+    peak, outside = int(MEMORY[config.method]), 450 * 2**20
+    capacity = (sku.memory_bytes or sku.memory_gib * GIB) - outside if fits else peak
+    for phase, share in {"load": 0.4, "train": 1.0, "forward": 0.9, "backward": 1.0, "optimizer": 0.8}.items():
+        kept[f"{phase}.peak_allocated"] = int(peak * share)
+    for phase, share in {"load": 0.4, "train": 1.0}.items():
+        reserved = int((peak + 300 * 2**20) * share)
+        kept |= {f"{phase}.peak_requested": int(peak * share) - 4096, f"{phase}.peak_reserved": reserved}
+        kept |= {f"{phase}.peak_process": reserved + outside, f"{phase}.peak_device": reserved + outside}
+    kept |= {"at_peak.allocator_slack": 300 * 2**20, "at_peak.outside_torch": outside, "at_peak.unseen": 0}
+    kept |= {"predict.capacity": capacity, "predict.seconds": 6.5, "predict.largest_batch": 24 if fits else 1}
+    short = f"{sku.name} has {capacity} bytes for torch, and {2 * GIB} more find no room in train, backward of step 2."
+    failure = Failure(phase="train", message=short, bytes_requested=2 * GIB)
+    fitting: dict[str, Any] = {"metrics": {**kept, "predict.retries": 0}}
+    ending = fitting if fits else {"metrics": kept, "status": Status.OOM, "failure": failure}
+    facts = {
+        "torch.device": sku.name, "torch.multiprocessors": sku.multiprocessors, "outside_torch.bytes": outside,
+        "outside_torch.source": "out-of-memory messages", **{f"package.{name}": v for name, v in STACK.items()},
+    }  # fmt: skip
+    moments = {"peak.moment": "train, backward of step 2", "peak.operation": "aten.mm.default", "predict.steps": 2}
+    base = {"absent": {"step.seconds": "nothing is computed in a prediction, so nothing is timed."}, "series": {},
+            "items": {}, "resolved": {**made.resolved, **moments}, "environment": facts}  # fmt: skip
+    return replace(made, **{**base, **ending, **changes})
+
+
+def on_card(config: RunConfig, gpu: str = "l40s", **changes: Any) -> RunRecord:
+    """A run on a GPU of the catalogue, as its machine tells it."""
+    sku, made = by_slug(gpu), on_gpu(config)
+    facts = {
+        "gpu.name": f"NVIDIA {sku.name}", "gpu.memory_bytes": sku.memory_gib * GIB * 97 // 100,
+        "gpu.multiprocessors": sku.multiprocessors, "torch.multiprocessors": sku.multiprocessors,
+    }  # fmt: skip
+    device = f"nvidia-{sku.name.lower().replace(' ', '-')}"
+    return replace(made, **{"device": device, "environment": {**made.environment, **facts}, **changes})
+
+
+def published(
+    config: RunConfig, value: int, metric: str = "train.peak_reserved", gpu: str = "l40s", **changes: Any
+) -> RunRecord:
+    """A number that somebody else printed, with its source."""
+    made = RunRecord(
+        config=config.but(device="cuda"), kind=Kind.PUBLISHED, status=Status.OK, device=gpu,
+        started="2026-01-01T00:00:00Z", metrics={metric: value},
+        citation="example/benchmark, results/table.csv of January 2026: max_memory_reserved of the process",
+    )  # fmt: skip
+    return replace(made, **changes)

@@ -11,7 +11,7 @@ from pathlib import Path
 from bench import store
 from bench.analysis import stats
 from bench.analysis.stats import Estimate
-from bench.analysis.values import reason, value
+from bench.analysis.values import is_answer, reason, value
 from bench.schema import Kind, RunConfig, Status
 from bench.schema.catalogue import METHODS
 from bench.schema.metrics import METRICS
@@ -20,6 +20,8 @@ from bench.schema.record import STACK
 from bench.store import Stored, Unreadable
 
 ITEMS = {"evaluate.accuracy_before": "before", "evaluate.accuracy": "after"}
+RAN = (Kind.MEASURED, Kind.DRY)
+"""Kinds of records that a run left behind, real or made up; a folder never holds both."""
 
 
 @dataclass(frozen=True)
@@ -47,14 +49,20 @@ class Case:
         """The runs that did not go well; each is a result too."""
         return tuple(run for run in self.runs if run.record.status is not Status.OK)
 
+    @cached_property
+    def answers(self) -> tuple[Stored, ...]:
+        """The runs whose numbers stand; of predictions the newest alone, as they differ by the code that made them."""
+        found = tuple(run for run in self.runs if is_answer(run.record))
+        return found[-1:] if self.kind is Kind.PREDICTED else found
+
     @property
     def latest(self) -> str:
         """When the newest run started, in UTC."""
         return self.runs[-1].record.started
 
     def values(self, metric: str) -> list[float]:
-        """The metric of every run that went well and holds it, in base units, oldest run first."""
-        found = (value(run.record, metric) for run in self.ok)
+        """The metric of every run whose numbers stand and that holds it, in base units, oldest run first."""
+        found = (value(run.record, metric) for run in self.answers)
         return [number for number in found if number is not None]
 
     def items(self, name: str) -> list[str]:
@@ -62,13 +70,13 @@ class Case:
         return [run.record.items[name] for run in self.ok if run.record.items.get(name)]
 
     def reason(self, metric: str) -> str:
-        """Why no run that went well holds the metric."""
-        asked = self.ok or self.failed
+        """Why no run whose numbers stand holds the metric."""
+        asked = self.answers or self.failed
         return reason(asked[-1].record, metric)
 
 
 def estimate(case: Case, metric: str) -> Estimate | None:
-    """Summarise a metric over the runs of a case that went well; `None` if none holds it.
+    """Summarise a metric over the runs of a case whose numbers stand; `None` if none holds it.
 
     Accuracies with Wilson's interval over items; positive timings, speeds and bytes as
     geometric means; other numbers as means. Raises `UnknownNameError`.
@@ -119,6 +127,17 @@ def is_headline(case: Case) -> bool:
     looked into afterwards (`config.inspect`) and have tables of their own.
     """
     return case.config.inspect and case.config.paging == "none" and not case.config.uvm_counters
+
+
+def of_one_kind(cases: Sequence[Case]) -> list[Case]:
+    """Return the cases of one kind only: of runs where there are any, else predictions, else published numbers."""
+    kind = next((kind for kind in (*RAN, *Kind) if any(case.kind is kind for case in cases)), None)
+    return [case for case in cases if case.kind is kind]
+
+
+def ran(cases: Sequence[Case]) -> list[Case]:
+    """Return the cases that runs stand for: no predictions, and nothing published."""
+    return [case for case in of_one_kind(cases) if case.kind in RAN]
 
 
 def newest(cases: Sequence[Case]) -> list[Case]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from bench.analysis.cases import Case, is_headline, newest
+from bench.analysis.cases import Case, is_headline, newest, ran
 from bench.schema import Kind
 
 COMPARED = ("full", "lora", "qlora")
@@ -43,12 +43,13 @@ class Comparison:
 def comparisons(cases: Sequence[Case]) -> list[Comparison]:
     """Build one comparison per (device, kind, model) that has runs of at least one method, in the order of `cases`.
 
+    Predictions and published numbers are never compared here: they have no speed, and tables of their own.
     Fixed-shape cases (`packing`) decide speed and memory, cases with `evaluate_items`
     accuracy and generation. Of several groups of equal work the one with most methods
     that have a good run is taken, then the one with most methods, then the most recent.
     """
     found: dict[tuple[str, Kind, str], list[Case]] = defaultdict(list)
-    for case in newest(cases):
+    for case in newest(ran(cases)):
         if case.config.method in COMPARED and is_headline(case):
             found[case.device, case.kind, case.config.model].append(case)
     return [

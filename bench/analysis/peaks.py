@@ -55,8 +55,8 @@ def telling_sort(record: RunRecord) -> str | None:
 
 
 def set_by(case: Case) -> tuple[str, str] | None:
-    """Say which phase set the maximum in the runs that went well, and of which sort of memory; None if unknown."""
-    records = [run.record for run in case.ok]
+    """Say which phase set the maximum in the runs whose numbers stand, and of which memory; None if unknown."""
+    records = [run.record for run in case.answers]
     sorts = [sort for sort in map(telling_sort, records) if sort]
     if not sorts:
         return None

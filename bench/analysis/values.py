@@ -15,11 +15,23 @@ from bench.analysis.bus import BUS
 from bench.analysis.disturbance import drift
 from bench.analysis.speed import SPEED, batch_speeds, why_not
 from bench.schema.catalogue import find
-from bench.schema.metrics import METRICS
+from bench.schema.metrics import METRICS, Metric
 from bench.schema.metrics.memory import CATEGORIES
-from bench.schema.record import RunRecord, Status
+from bench.schema.record import Kind, RunRecord, Status
 
 NOT_ASKED = "this run did not ask for it"
+NOT_COMPUTED = "nothing is computed in a prediction"
+NOT_PREDICTED = "predictions do not hold it"
+NOT_PUBLISHED = "its source does not say"
+
+
+def is_answer(record: RunRecord) -> bool:
+    """Tell whether a record's numbers stand: its run went well, or it predicts what a run would hold that cannot fit.
+
+    A prediction is made without a limit, and only then the card's capacity is held against it.
+    """
+    unlimited = record.kind is Kind.PREDICTED and "predict.capacity" in record.metrics
+    return record.status is Status.OK or (unlimited and record.status is Status.OOM)
 
 
 def value(record: RunRecord, name: str) -> float | None:
@@ -42,6 +54,17 @@ def reason(record: RunRecord, name: str) -> str:
     metric = find("metric", METRICS, name)
     if name in record.absent:
         return record.absent[name]
+    return _why_not_of_this_kind(record, name) or _why_not_run(record, name, metric)
+
+
+def _why_not_of_this_kind(record: RunRecord, name: str) -> str | None:
+    """What no run left behind lacks most of what runs have."""
+    if record.kind is Kind.PREDICTED and is_answer(record):
+        return _why_not_at_peak(record, name) or (NOT_PREDICTED if METRICS[name].unit == "B" else NOT_COMPUTED)
+    return NOT_PUBLISHED if record.kind is Kind.PUBLISHED else None
+
+
+def _why_not_run(record: RunRecord, name: str, metric: Metric) -> str:
     if metric.devices and record.config.device.partition(":")[0] not in metric.devices:
         return f"exists on {' and '.join(metric.devices)} only"
     if record.failure is not None:

@@ -28,6 +28,7 @@ TABLES: Mapping[str, str] = MappingProxyType({
     "limits": "bench.report.limits:limits",
     "conditions": "bench.report.conditions:conditions",
     "failures": "bench.report.summary:failures",
+    "predictions": "bench.report.predictions:predictions",
 })  # fmt: skip
 """Names for `ftbench table`: what makes one table, or several, of all cases."""
 

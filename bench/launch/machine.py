@@ -19,7 +19,8 @@ from bench.launch.gpu import Gpu, absence, gpu
 from bench.launch.gpu import facts as gpu_facts
 from bench.launch.host import facts as host_facts
 from bench.launch.scrub import scrub
-from bench.schema.catalogue import Scalar
+from bench.schema import gpus
+from bench.schema.catalogue import Scalar, is_predicted
 from bench.schema.record import STACK
 
 PACKAGES = (
@@ -38,10 +39,12 @@ VARIABLES = (
 
 
 def device_slug(device: str) -> str:
-    """Name the hardware behind `device` for a folder: the GPU's product name, or the processor's.
+    """Name the hardware behind `device` for a folder: the GPU's product name, the processor's, or what is simulated.
 
-    Raises `BadValueError` where the machine has no such device.
+    Raises `BadValueError` where the machine has no such device, `UnknownNameError` for a GPU nobody knows.
     """
+    if is_predicted(device):
+        return f"fake-{gpus.by_slug(device.partition(':')[2]).slug}"
     if device == "cuda":
         found = gpu()
         if found is None:
@@ -58,6 +61,12 @@ def _slug(text: str) -> str:
 def facts() -> dict[str, Scalar]:
     """Describe this machine: only what was found; an absent fact has no key. Units are in the names."""
     return dict(_facts())
+
+
+def software() -> dict[str, Scalar]:
+    """Return the part of `facts` that a prediction depends on: packages and code, nothing of the host."""
+    kept = ("package.", "ftbench.", "python", "code.")
+    return {name: fact for name, fact in facts().items() if name.startswith(kept)}
 
 
 def _facts() -> Iterator[tuple[str, Scalar]]:

@@ -24,7 +24,7 @@ from bench.launch.aftermath import answer, last_words, utc_now
 from bench.launch.datasheet import datasheet
 from bench.launch.scrub import scrubbed
 from bench.launch.workers import QUIET, REAL, SECRET, Isolation, Worker
-from bench.schema import RunConfig, RunRecord, Status
+from bench.schema import Kind, RunConfig, RunRecord, Status
 from bench.schema.catalogue import Scalar
 from bench.schema.codec import encode_config
 from bench.schema.metrics.memory import STAGES
@@ -107,7 +107,9 @@ class Launcher:
             record = replace(record, failure=replace(record.failure, last_words=last_words(folder)))
         record = scrubbed(record)
         metrics = dict(record.metrics)
-        if record.status is Status.OK:
+        if self._worker.kind is Kind.PREDICTED:
+            metrics["predict.seconds"] = wall
+        elif record.status is Status.OK:
             metrics["harness.seconds"] = max(0.0, wall - sum(v for k, v in metrics.items() if _is_accounted(k)))
         environment = {**self._machine, **record.environment, "run.isolation": self._isolation}
         origin = {"started": started, "device": self._device, "kind": self._worker.kind}

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, Protocol, Self
 
 from bench import cache, store
 from bench.analysis.turns import turn_seconds
-from bench.analysis.values import value
+from bench.analysis.values import is_answer, value
 from bench.errors import BadValueError, NotFetchedError, RunDidNotFinishError, StoreError
 from bench.launch import dry, machine
 from bench.launch.fetch import fetch, missing_models
+from bench.launch.forecast import Forecasts, far_beyond, needed
 from bench.launch.limit import Limit
 from bench.launch.process import Launcher
 from bench.launch.sweep import Repeat, Sweep, locked
 from bench.launch.work import Work, choose
-from bench.launch.workers import DRY, REAL, Isolation, isolation_for
-from bench.schema import RunConfig, RunRecord, Status
+from bench.launch.workers import DRY, PREDICTED, REAL, Isolation, isolation_for
+from bench.schema import Kind, RunConfig, RunRecord, Status
 from bench.schema.models import MODELS
 
 DRY_DEVICE = "dry"
@@ -41,6 +42,7 @@ class Options(Protocol):
     dry_run: bool
     memory_limit: str | None
     find_limit: bool
+    try_anyway: bool
 
 
 class Session:
@@ -56,6 +58,7 @@ class Session:
         self._planned: list[tuple[str, RunConfig, int]] = []
         self._kept = 0
         self._sweep: Sweep | None = None
+        self._forecasts: Forecasts | None = None
         self._open = ExitStack()
 
     @classmethod
@@ -87,10 +90,12 @@ class Session:
         """
         self._keep_dry_apart()
         self._open.enter_context(locked(self._root))
-        if not self._options.dry_run:
+        if not self._options.dry_run and not self.work.predicted:
             self._bring_what_is_missing()
         launcher = self._open.enter_context(self._launcher())
         stack = machine.stack()
+        if self._is_on_gpu():
+            self._forecasts = self._open.enter_context(closing(Forecasts(self._root)))
         self._sweep = Sweep(self._root, launcher, self._device_slug(), stack, self._repeat, self._revisions())
 
     @property
@@ -132,21 +137,31 @@ class Session:
         variables = {cache.VARIABLE: str(cache.root())}
         if self._options.data_dir:
             variables[cache.DATA_VARIABLE] = str(self._options.data_dir.resolve())
+        real = PREDICTED if self.work.predicted else REAL
         return Launcher(
             device=self._device_slug(),
-            machine=machine.facts(),
+            machine=machine.software() if self.work.predicted else machine.facts(),
             isolation=self._options.isolation or isolation_for(self.work.device),
-            worker=DRY if self._options.dry_run else REAL,
+            worker=DRY if self._options.dry_run else real,
             variables=variables,
         )
+
+    def _is_on_gpu(self) -> bool:
+        return self.work.device == "cuda" and not self._options.dry_run
+
+    def rounds(self, wanted: int) -> int:
+        """Return how often a config is run: a prediction once."""
+        return 1 if self.work.predicted and not self._options.dry_run else wanted
 
     def result(self, config: RunConfig, among: list[store.Stored] | None = None) -> tuple[store.Stored, bool]:
         """Return the run of `config` and whether it was made now, or kept from a former session.
 
-        It is added to `among`, else to `runs`.
+        It is added to `among`, else to `runs`. On a GPU, a run that is predicted to need far more than the card has
+        is not made: its prediction is returned.
         """
         assert self._sweep is not None, "open the session first"
-        stored, fresh = self._sweep.result(config)
+        told = self._forecasts.told(config) if self._forecasts and not self._options.try_anyway else None
+        stored, fresh = (told, True) if told and far_beyond(told.record) else self._sweep.result(config)
         (self.runs if among is None else among).append(stored)
         self._kept += not fresh
         return stored, fresh
@@ -163,14 +178,19 @@ class Session:
 
     @staticmethod
     def step_seconds(record: RunRecord) -> float:
-        """Return the median seconds of a timed step, in a paging run of a resident one; 0 where a run has none."""
+        """Return the median seconds of a timed step, in a paging run of a resident one; 0 where a run has none.
+
+        Of a prediction, which times nothing, the seconds it took itself.
+        """
+        if record.kind is Kind.PREDICTED:
+            return value(record, "predict.seconds") or 0.0
         return value(record, "train.step_seconds") or turn_seconds(record, cold=False) or 0.0
 
     def planner(self, name: str) -> Callable[[RunConfig, int], list[RunRecord]]:
         """Return a stand-in for `measure` that notes what would be measured, under the test's name."""
 
         def plan(config: RunConfig, rounds: int) -> list[RunRecord]:
-            self._planned.append((name, config, rounds))
+            self._planned.append((name, config, self.rounds(rounds)))
             return [dry.record(config.but(seed=seed)) for seed in range(rounds)]
 
         return plan
@@ -185,9 +205,12 @@ class Session:
         return plan
 
     def plan_lines(self) -> Iterator[str]:
-        """Say what a session with these options would run."""
-        for name, config, rounds in self._planned:
-            yield f"{name}: {rounds} x {config.case}, {config.steps} steps"
+        """Say what a session with these options would run, on a GPU with what it is predicted to need."""
+        with ExitStack() as stack:
+            forecasts = stack.enter_context(closing(Forecasts(self._root))) if self._is_on_gpu() else None
+            for name, config, rounds in self._planned:
+                told = f", {forecasts.sentence(config)}" if forecasts else ""
+                yield f"{name}: {rounds} x {config.case}, {config.steps} steps{told}"
         runs = sum(rounds for _, _, rounds in self._planned)
         yield f"{len(self._planned)} cases, {runs} runs on {self._device_slug()}, records below {self._root}/"
 
@@ -196,6 +219,8 @@ class Session:
         said = [f"  {name} {number}/{rounds}: {record.status}" if rounds else f"  {name}: {record.status}"]
         if record.failure:
             said = [f"{said[0]} in {record.failure.phase}: {record.failure.message}"]
+        if record.kind is Kind.PREDICTED and is_answer(record):
+            said.append(f"predicted {needed(record)}")
         for metric, words in SPOKEN.items():
             found = value(record, metric)
             if found is not None and math.isfinite(found):

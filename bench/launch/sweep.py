@@ -80,7 +80,7 @@ class Sweep:
                     self._finished[_key(found.record.config)].append(found)
 
     def _is_mine(self, record: RunRecord) -> bool:
-        same_device = record.kind in (Kind.MEASURED, Kind.DRY) and record.device == self.device
+        same_device = record.kind in (Kind.MEASURED, Kind.PREDICTED, Kind.DRY) and record.device == self.device
         same_stack = all(record.environment.get(name) == self.stack.get(name) for name in STACK_FACTS | set(self.stack))
         revision = record.resolved.get("model.revision")  # absent where the run died before its model was there
         same_model = revision is None or revision == self.revisions.get(record.config.model, revision)

@@ -11,7 +11,8 @@ from bench.analysis.stall import FEWEST_BLOCKS
 from bench.errors import BadValueError, UnknownNameError
 from bench.launch import machine
 from bench.launch.sizes import parse_bytes
-from bench.schema.catalogue import DEVICES, TASKS, find
+from bench.schema import gpus
+from bench.schema.catalogue import DEVICES, METHODS, TASKS, find, is_predicted
 from bench.schema.config import RunConfig, configure
 from bench.schema.models import DEFAULT_CPU_MODEL, MODELS, largest_for_full_training
 
@@ -64,6 +65,11 @@ class Work:
     def dtype(self) -> str:
         """float32 on a CPU, where it is the fastest; bfloat16 elsewhere."""
         return "float32" if self.device == "cpu" else "bfloat16"
+
+    @property
+    def predicted(self) -> bool:
+        """Whether runs are simulated: a prediction comes out the same every time, so one is enough."""
+        return is_predicted(self.device)
 
     def speed(self, method: str, **settings: Any) -> RunConfig:
         """Short run with fixed shapes and no padding: every method handles the same number of tokens a step."""
@@ -125,8 +131,14 @@ class Work:
     def _config(self, method: str, **settings: Any) -> RunConfig:
         settings.setdefault("learning_rate", self.learning_rate(method))
         settings.setdefault("dtype", self.dtype)
+        settings.setdefault("autocast", self.autocast(method))
         settings.setdefault("memory_limit", self.memory_limit)
         return configure(model=self.model, task=self.task, device=self.device, method=method, **settings)
+
+    def autocast(self, method: str) -> str:
+        """Train a quantised base under autocast on a GPU, as the guide's section 5 does: the rest is float32."""
+        prepared = "prepare_kbit" in find("method", METHODS, method).options
+        return self.dtype if prepared and self.device != "cpu" else "none"
 
     def learning_rate(self, method: str) -> float:
         """Pick the usual rate: 2e-4 for adapters (the guide's section 5) and 1e-5 for all weights.
@@ -159,15 +171,27 @@ def choose(
     chosen: Scale = SCALES[SCALES.index(scale)]
     if rounds is not None and rounds < 1:
         raise BadValueError(f"--rounds {rounds} is below 1.")
-    card = machine.gpu()
-    device = device or ("cuda" if card else "cpu")
-    find("device", DEVICES, device)
-    machine.device_slug(device)
+    device, memory = _device(device)
     if model is None:
-        on_card = largest_for_full_training(card.memory) if device == "cuda" and card else DEFAULT_CPU_MODEL
+        on_card = largest_for_full_training(memory) if memory else DEFAULT_CPU_MODEL
         model = "tiny-llama" if chosen == "smoke" else on_card
     if task is None:
-        task = "gsm8k" if device == "cuda" and chosen != "smoke" else "addition"
+        task = "gsm8k" if memory and chosen != "smoke" else "addition"
     find("task", TASKS, task)
     limit = parse_bytes("--memory-limit", memory_limit) if memory_limit else 0
+    if limit and is_predicted(device):
+        raise BadValueError(f"--memory-limit limits the host's memory, which {device} does not have.")
     return Work(model, task, device, chosen, rounds or ROUNDS[chosen], limit)
+
+
+def _device(asked: str | None) -> tuple[str, int]:
+    """Return the device's name, a simulated GPU by its slug, and a GPU's bytes of memory; 0 for a CPU."""
+    card = machine.gpu()
+    device = asked or ("cuda" if card else "cpu")
+    kind, _, name = device.partition(":")
+    find("device", DEVICES, kind)
+    if is_predicted(device):
+        sku = gpus.by_slug(name)
+        return f"{kind}:{sku.slug}", sku.memory_bytes or sku.memory_gib * gpus.GIB
+    machine.device_slug(device)
+    return device, card.memory if device == "cuda" and card else 0

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from bench.schema import Kind
+from bench.schema.catalogue import is_predicted
 
 Isolation = Literal["fork", "spawn"]
 
@@ -23,6 +24,7 @@ class Worker:
 
 
 REAL = Worker("bench.worker.main:main", "bench.worker.preload:preload")
+PREDICTED = Worker("bench.worker.main:main", "bench.worker.preload:preload", kind=Kind.PREDICTED)
 DRY = Worker("bench.launch.dry:main", kind=Kind.DRY)
 
 # What runs never do: talk to the hub, send telemetry, draw progress bars, warn about forks, hash by chance.
@@ -40,9 +42,9 @@ SECRET = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")  # runs are offline and need nei
 
 
 def isolation_for(device: str) -> Isolation:
-    """Fork runs from a process with the imports done where that is safe: CPU runs on Linux.
+    """Fork runs from a process with the imports done where that is safe: CPU runs and predictions on Linux.
 
     Importing what a CUDA run needs may touch the driver, and a forked child of such a
     process cannot use the GPU; those runs start a fresh interpreter.
     """
-    return "fork" if sys.platform == "linux" and device == "cpu" else "spawn"
+    return "fork" if sys.platform == "linux" and (device == "cpu" or is_predicted(device)) else "spawn"

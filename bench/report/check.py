@@ -13,7 +13,7 @@ from bench.analysis.peaks import share_of_peak
 from bench.analysis.turns import TURNS
 from bench.analysis.values import batch_speeds, value
 from bench.errors import RecordFormatError, StoreError
-from bench.report.display import shown
+from bench.report.display import DIFFERENCE, shown
 from bench.report.pages import render_site
 from bench.schema import RunRecord
 from bench.schema.codec import decode
@@ -115,15 +115,23 @@ def _number(attributes: Attributes, text: str, records: _Records) -> Iterator[st
     except (OSError, RecordFormatError) as error:
         yield f"{text!r} comes from a record that cannot be read: {error}"
         return
-    slack = 1e-9 * abs(number)  # a mean may round past the numbers it is the mean of
+    size = 1.0 if attributes.get("data-unit") == DIFFERENCE else abs(number)  # of what was divided or averaged
+    slack = 1e-9 * size  # a mean may round past the numbers it is the mean of
     if bounds is None or not (bounds[0] - slack <= number <= bounds[1] + slack):
         yield f"{text!r} is not what its records say of {attributes['data-metric']} ({bounds})"
-    if attributes.get("data-kind") not in {records[run].kind.value for run in attributes["data-runs"].split()}:
+    if attributes.get("data-kind") not in _kinds(attributes, records):
         yield f"{text!r} claims to be {attributes.get('data-kind')!r} and its records do not"
 
 
+def _kinds(attributes: Attributes, records: _Records) -> set[str]:
+    """Return the kinds a number may claim: its records', or derived for a difference between records of two kinds."""
+    if attributes.get("data-unit") == DIFFERENCE:
+        return {"derived"}
+    return {records[run].kind.value for run in attributes["data-runs"].split()}
+
+
 def _bounds(attributes: Attributes, records: _Records) -> tuple[float, float] | None:
-    """Least and most that a mean, or a ratio of means, of the named records can be; equal for one record."""
+    """Least and most that a mean, or a ratio or difference of means, of the named records can be; equal for one."""
     metric = attributes["data-metric"]
     top = list(_values(metric, (records[run] for run in attributes["data-runs"].split())))
     if "data-against" not in attributes:
@@ -134,7 +142,8 @@ def _bounds(attributes: Attributes, records: _Records) -> tuple[float, float] | 
         bottom += [s for run in attributes["data-against"].split() for s in batch_speeds(records[run])]
     if not top or not bottom:
         return None
-    return min(top) / max(bottom), max(top) / min(bottom) if min(bottom) > 0 else math.inf
+    ratio = min(top) / max(bottom), max(top) / min(bottom) if min(bottom) > 0 else math.inf
+    return (ratio[0] - 1, ratio[1] - 1) if attributes.get("data-unit") == DIFFERENCE else ratio
 
 
 def _values(metric: str, records: Iterable[RunRecord]) -> Iterator[float]:

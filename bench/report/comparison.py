@@ -7,11 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from bench.analysis import stats
 from bench.analysis.cases import Case
 from bench.analysis.match import COMPARED, Comparison, Matched, comparisons
+from bench.analysis.predictions import card
 from bench.analysis.stats import Estimate
 from bench.analysis.values import batch_speeds
 from bench.report.guide import says
 from bench.report.summary import method_label, model_label, task_label
 from bench.report.tables import Cell, Column, Table, case_page, ending, estimated, sources
+from bench.schema import Kind
 
 Row = Mapping[str, Cell]
 
@@ -53,11 +55,14 @@ def device_label(found: Comparison) -> str:
 
 
 def hardware(case: Case) -> str:
-    """Name the hardware of a case: the GPU, or the processor and its cores."""
+    """Name the hardware of a case: the GPU, simulated or not, or the processor and its cores."""
     facts = case.runs[-1].record.environment
+    if case.kind in (Kind.PREDICTED, Kind.PUBLISHED):
+        name = known.name if (known := card(case)) else case.device
+        return f"{name}, simulated" if case.kind is Kind.PREDICTED else name
     if case.config.device.startswith("cuda") and "gpu.name" in facts:
         return str(facts["gpu.name"])
-    if case.config.device == "cpu" and "cpu.model" in facts and case.kind == "measured":
+    if case.config.device == "cpu" and "cpu.model" in facts and case.kind is Kind.MEASURED:
         return f"{facts['cpu.model']}, {facts.get('cpu.cores', '?')} cores"
     return case.device
 

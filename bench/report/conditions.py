@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from bench.analysis import stats
-from bench.analysis.cases import Case, newest
+from bench.analysis.cases import Case, newest, ran
 from bench.report.display import unit_of
 from bench.report.disturbed import disturbed, share
 from bench.report.headings import heading, headings
@@ -48,7 +48,7 @@ WIDE = {"canary.gemm_after", "canary.copy_after"}
 
 def conditions(cases: Sequence[Case]) -> list[Table]:
     """Two tables, one row a case each: what disturbed the runs; canaries and clocks."""
-    kept = newest(cases)
+    kept = newest(ran(cases))
     notes = (RANGE_NOTE, QUIET_NOTE, *(line for case in kept for line in _reasons(case)))
     return [
         _table("What disturbed the runs", kept, QUIET, notes, says_disturbed=True),

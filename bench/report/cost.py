@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from bench.analysis.cases import Case, is_headline, newest
+from bench.analysis.cases import Case, is_headline, newest, ran
 from bench.report.headings import heading, headings
 from bench.report.tables import Column, Table
 from bench.report.tidy import possible, tidy
@@ -58,7 +58,7 @@ SOURCES = {
 
 def cost(cases: Sequence[Case]) -> list[Table]:
     """Four tables, one row a case each: speed; stages of a step; operations; energy."""
-    kept = [case for case in newest(cases) if is_headline(case)]
+    kept = [case for case in newest(ran(cases)) if is_headline(case)]
     devices = {case.config.device.partition(":")[0] for case in kept if case.values("train.energy")}
     sources = tuple(note for device, note in SOURCES.items() if device in devices)
     return [

@@ -17,9 +17,12 @@ SHARES = (
 COUNTS = (
     "parameters.total", "parameters.trainable", "data.truncated", "data.contaminated", "train.allocator_growth",
     "train.allocator_retries", "train.foreign_processes", "paging.counters_valid", "paging.fault_groups",
-    "paging.fault_batches", "train.clock_reasons_start", "train.clock_reasons_end",
+    "paging.fault_batches", "train.clock_reasons_start", "train.clock_reasons_end", "predict.retries",
+    "predict.largest_batch",
 )  # fmt: skip
 FAULTS = ("minor_faults", "major_faults")
+DIFFERENCE = "+%"
+"""Unit of a relative difference: a share with its sign."""
 
 
 def unit_of(metric: str, unit: str) -> str:
@@ -30,18 +33,20 @@ def unit_of(metric: str, unit: str) -> str:
 
 
 def base_unit(unit: str) -> str:
-    """Return the unit of the raw value behind a shown unit: a share shown in % is a number of unit 1."""
-    return "1" if unit in ("%", "x", "count") else unit
+    """Return the unit of the raw value behind a shown unit: a share or difference shown in % is a number of unit 1."""
+    return "1" if unit in ("%", "x", "count", DIFFERENCE) else unit
 
 
 def shown(value: float, unit: str, low: float | None = None, high: float | None = None) -> str:
-    """Write a value in a base unit (B, s, tok/s, FLOP/s, 1 ..., or %, x, count), with its interval when it has one.
+    """Write a value in a base unit (B, s, tok/s, FLOP/s, 1 ..., or %, +%, x, count), with its interval if it has one.
 
     Digits follow the interval: its half-width is shown to one digit, or two when the first
     is a 1, as usual for uncertainties; without one the value gets three. Counts are whole.
     """
     if not math.isfinite(value):
         return "not finite"
+    if unit == DIFFERENCE:
+        return f"{value:+.2%}"
     factor, name = _scale(value, unit)
     joint = "" if name in ("%", "×") else " " if name else ""
     if low is None or high is None or low == high or not (math.isfinite(low) and math.isfinite(high)):

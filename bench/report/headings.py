@@ -7,12 +7,33 @@ from collections.abc import Callable, Mapping, Sequence
 from bench.analysis.cases import Case
 from bench.report.summary import method_cell, model_label, task_label, work_cell
 from bench.report.tables import Cell, Column
+from bench.schema.catalogue import METHODS
+from bench.schema.config import Protocol
+from bench.schema.protocols import PROTOCOLS
 
 
 def _paging(case: Case) -> str:
     config = case.config
     counted = ", counted" if config.uvm_counters else ""
     return config.paging + (f" {config.paging_fraction:.0%}" if config.paging != "none" else "") + counted
+
+
+def _loop(case: Case) -> str:
+    """Name whose training loop a case has."""
+    protocol = case.config.protocol
+    named = (name for name, loop in PROTOCOLS.items() if loop.settings.get("protocol") == protocol)
+    return "ours" if protocol == Protocol() else next(named, "another")
+
+
+def _options(case: Case) -> str:
+    """List the method's options that differ from its defaults; the rank stands beside the method's name."""
+    config = case.config
+    known = METHODS[config.method].options if config.method in METHODS else {}
+    return ", ".join(
+        f"{name} {value}"
+        for name, value in config.options.items()
+        if name != "rank" and (name not in known or value != known[name].default)
+    )
 
 
 APART: Mapping[str, tuple[str, Callable[[Case], str]]] = {
@@ -23,6 +44,8 @@ APART: Mapping[str, tuple[str, Callable[[Case], str]]] = {
     "optimizer": ("optimizer", lambda case: case.config.optimizer),
     "paging": ("paging", _paging),
     "checkpointing": ("checkpointing", lambda case: "yes" if case.config.gradient_checkpointing else "no"),
+    "options": ("options", _options),
+    "loop": ("loop", _loop),
 }
 """What may differ between cases: label and words. Short tables have the ones that do differ."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from bench.analysis.cases import Case, newest
+from bench.analysis.cases import Case, newest, ran
 from bench.analysis.limits import Family, families, shortages
 from bench.analysis.peaks import SORTS, Peak, highest, telling_sort
 from bench.report.summary import method_cell, model_label, run_cell
@@ -26,7 +26,7 @@ NOTES = (
 
 def limits(cases: Sequence[Case]) -> Table:
     """One row for each group of cases that differ by batch size, or sequence length, only."""
-    rows = tuple(_row(family) for family in families(newest(cases)))
+    rows = tuple(_row(family) for family in families(newest(ran(cases))))
     used = {key for row in rows for key in row}
     columns = tuple(column for column in COLUMNS if column.key in used)
     return Table("The largest work that fits", columns, rows, NOTES if rows else ())

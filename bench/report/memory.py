@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from bench.analysis.cases import Case, newest
+from bench.analysis.cases import Case, newest, of_one_kind
 from bench.analysis.peaks import SORTS, set_by
 from bench.report.headings import heading, headings
+from bench.report.predictions import beside
 from bench.report.tables import Cell, Column, Table, ending
 from bench.report.tidy import Row, possible, tidy
+from bench.schema import Kind
 from bench.schema.metrics import METRICS
 from bench.schema.metrics.memory import PHASES, STAGES
 
@@ -31,12 +33,21 @@ NOTES = (
     "and libraries included; GPU: as NVML tells it.",
     "Maximum set by: the phase with the highest peak, judged by the most telling sort of memory that most phases hold.",
 )
+PREDICTED_NOTES = (
+    "Peaks start again with every phase. Tensors: what torch holds. GPU: reserved memory plus what processes on such "
+    "cards were seen to hold outside torch. Simulated without a limit, so that a peak may exceed the card.",
+    NOTES[1],
+)
+PREDICTED_STAGE_NOTE = "Forward, backward and optimizer are the stages of one more step."
 STAGE_NOTE = "Forward, backward and optimizer are the stages of one step that was traced after everything timed."
 
 
 def memory(cases: Sequence[Case]) -> Table:
-    """One row a case and phase or stage of a step, one column a sort of memory that any case holds."""
-    kept = newest(cases)
+    """One row a case and phase or stage of a step, one column a sort of memory that any case holds.
+
+    Of cases of several kinds, runs alone are shown; a note tells how well they were predicted.
+    """
+    kept = newest(of_one_kind(cases))
     columns = (
         *headings(kept), Column("phase", "phase"),
         *(Column(key, label, METRICS[f"train.{key}"].about, detail) for key, label, detail in COLUMNS),
@@ -44,7 +55,9 @@ def memory(cases: Sequence[Case]) -> Table:
     )  # fmt: skip
     rows = tuple(row for case in kept for row in _rows(case))
     staged = any(str(row["phase"].value).startswith("train, ") for row in rows)
-    notes = (*NOTES, STAGE_NOTE) if staged else NOTES
+    predicted = any(case.kind is Kind.PREDICTED for case in kept)
+    first, stages = (PREDICTED_NOTES, PREDICTED_STAGE_NOTE) if predicted else (NOTES, STAGE_NOTE)
+    notes = (*first, *([stages] if staged else []), *beside(cases))
     return tidy(Table("Peak memory by phase", columns, rows, notes), [key for key, _, _ in COLUMNS])
 
 
@@ -57,7 +70,7 @@ def _rows(case: Case) -> Iterator[Row]:
         if any(cell.is_number for cell in cells.values()):
             made = True
             yield {**first, "phase": Cell(label), **cells, "set_by": maximum}
-    if not made and not case.ok:
+    if not made and not case.answers:
         yield {**first, "phase": Cell(ending(case))}
 
 

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from bench import __version__
-from bench.analysis.cases import Case, newest
+from bench.analysis.cases import RAN, Case, newest, ran
 from bench.analysis.match import Comparison, comparisons
+from bench.analysis.predictions import Check, accuracy, checks
+from bench.analysis.values import is_answer
 from bench.errors import StoreError
 from bench.report import figures, render, summary
 from bench.report.attribution import attribution
@@ -24,14 +26,18 @@ from bench.report.cost import cost
 from bench.report.estimates import estimates
 from bench.report.figures import Chart
 from bench.report.findings import findings
+from bench.report.forecast import forecast, verdict
 from bench.report.guide import CITATION
 from bench.report.memory import memory
 from bench.report.paging import paging
+from bench.report.predictions import against, predictions
 from bench.report.publish import publish
+from bench.report.published import published
 from bench.report.tables import Table, case_page, run_path
 from bench.schema import Kind
 from bench.schema.catalogue import METHODS
 from bench.schema.metrics import METRICS
+from bench.store import Stored
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -51,11 +57,14 @@ def build(cases: Sequence[Case], output: Path) -> Path:
 def render_site(cases: Sequence[Case]) -> dict[str, bytes]:
     """Return every file of the site but plotly.js: path below its root -> content."""
     pages = {"index.html": _index(cases), "method.html": _method(cases)}
+    found = checks(cases)
     for _, group in groupby(sorted(cases, key=case_page), key=case_page):
         same = list(group)
-        pages[case_page(same[0])] = _case(same, cases)
+        pages[case_page(same[0])] = _case(same, cases, found)
     files = {path: text.encode() for path, text in pages.items()}
     files["data/records.csv"] = render.to_csv(summary.summary(cases)).encode()
+    if any(case.kind is Kind.PREDICTED for case in cases):
+        files["data/predictions.csv"] = render.written(predictions(cases), "csv").encode()
     for run in (run for case in cases for run in case.runs):
         try:
             files[f"data/{run_path(run.record, run.run)}.json"] = run.path.read_bytes()
@@ -75,10 +84,12 @@ def _heavy() -> dict[str, bytes]:
 def _index(cases: Sequence[Case]) -> str:
     blocks = [_comparison(found, place) for place, found in enumerate(comparisons(cases))]
     shown_metrics = {name: METRICS[name] for name, _ in summary.SHOWN}
+    runs = ran(cases)
+    memories = memory(cases) if runs else None, attribution(runs)
     return _page(
-        "index.html", cases, blocks=blocks,
-        summary=summary.summary(cases), memory=memory(cases), attribution=attribution(cases),
-        failures=summary.failures(cases), metrics=shown_metrics, citation=CITATION, hardware=_hardware(cases),
+        "index.html", cases, blocks=blocks, predictions=predictions(cases), published=published(cases),
+        summary=summary.summary(cases), memory=memories[0], attribution=memories[1],
+        failures=summary.failures(cases), metrics=shown_metrics, citation=CITATION, hardware=_hardware(runs),
         count=_count(cases),
     )  # fmt: skip
 
@@ -99,39 +110,59 @@ def _method(cases: Sequence[Case]) -> str:
     return _page("method.html", cases, metrics=METRICS, methods=METHODS, citation=CITATION)
 
 
-def _case(same: Sequence[Case], cases: Sequence[Case]) -> str:
-    groups = [_group(case, place) for place, case in enumerate(sorted(same, key=lambda c: c.latest, reverse=True))]
+def _case(same: Sequence[Case], cases: Sequence[Case], found: Sequence[Check]) -> str:
+    ordered = sorted(same, key=lambda case: case.latest, reverse=True)
+    groups = [_group(case, place, found) for place, case in enumerate(ordered)]
     config = msgspec.to_builtins(same[0].config)
     config.pop("seed")
     return _page(
-        "case.html", cases, root="../../", case=same[0], groups=groups, hardware=hardware(same[0]),
+        "case.html", cases, root="../../", case=same[0], groups=groups, hardware=hardware(same[0]), ran=bool(ran(same)),
         config=json.dumps(config, indent=2, sort_keys=True), method=summary.method_label(same[0].config.method),
         model=summary.model_label(same[0].config.model), task=summary.task_label(same[0].config.task),
     )  # fmt: skip
 
 
-def _group(case: Case, place: int) -> dict[str, Any]:
+def _group(case: Case, place: int, found: Sequence[Check]) -> dict[str, Any]:
+    own = [check for check in found if check.about(case)]
+    return {
+        "case": case,
+        "key": f"group-{place}",
+        "kind": case.kind.value,
+        "unfinished": [run for run in case.runs if not is_answer(run.record)],
+        "forecast": forecast(case, found) if case.kind is Kind.PREDICTED else None,
+        "against": against(own, accuracy(found)) if own else None,
+        "costs": _costs(case),
+        "estimates": estimates(case) if case.kind in RAN else None,
+        "per_run": summary.per_run(case),
+        "charts": _charts(case, place) if case.kind in RAN else [],
+        "ended": {run.run: _ended(run) for run in case.runs},
+        "paths": {run.run: f"data/{run_path(run.record, run.run)}.json" for run in case.runs},
+    }
+
+
+def _ended(run: Stored) -> str:
+    return verdict(run.record) if run.record.kind is Kind.PREDICTED else run.record.status.value
+
+
+def _charts(case: Case, place: int) -> list[Chart]:
     charts: list[Chart | None] = [
         figures.series(case, "step.loss", "Loss at each step", "loss", f"loss-{place}"),
         figures.series(
             case, "step.seconds", "Seconds of each step, untimed first steps included", "s", f"seconds-{place}"
         ),
     ]
-    return {
-        "case": case,
-        "key": f"group-{place}",
-        "costs": _costs(case),
-        "estimates": estimates(case),
-        "per_run": summary.per_run(case),
-        "charts": [chart for chart in charts if chart is not None],
-        "paths": {run.run: f"data/{run_path(run.record, run.run)}.json" for run in case.runs},
-    }
+    return [chart for chart in charts if chart is not None]
 
 
 def _costs(case: Case) -> list[Table]:
-    """What the runs of a case cost and what their machine was like; tables with nothing to show are not shown."""
+    """What the runs of a case cost and what their machine was like; tables with nothing to show are not shown.
+
+    Of predictions only what they hold: memory. What is published is no more than its numbers.
+    """
+    if case.kind is Kind.PUBLISHED:
+        return []
     tables = [memory([case]), attribution([case]), *cost([case]), *paging([case]), *conditions([case])]
-    return [table for table in tables if case.ok and table.rows]
+    return [table for table in tables if case.answers and table.rows]
 
 
 def _hardware(cases: Sequence[Case]) -> list[str]:
@@ -139,11 +170,12 @@ def _hardware(cases: Sequence[Case]) -> list[str]:
 
 
 def _count(cases: Sequence[Case]) -> dict[str, int]:
-    runs = [run for case in cases for run in case.runs]
+    kept = ran(cases)
     return {
-        "runs": len(runs),
-        "failed": sum(len(case.failed) for case in cases),
-        "cases": len(newest(cases)),
+        "runs": sum(len(case.runs) for case in kept),
+        "failed": sum(len(case.failed) for case in kept),
+        "cases": len(newest(kept)),
+        **{kind.value: sum(case.kind is kind for case in newest(cases)) for kind in (Kind.PREDICTED, Kind.PUBLISHED)},
     }
 
 

@@ -7,14 +7,14 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from bench.analysis import stats
-from bench.analysis.cases import Case, newest
+from bench.analysis.cases import Case, newest, ran
 from bench.analysis.peaks import agreement
 from bench.analysis.stall import pooled
 from bench.analysis.turns import TURNS
 from bench.report.headings import heading, headings
+from bench.report.summary import optimizer_label
 from bench.report.tables import Cell, Column, Table, case_page, ending, estimated, from_estimate
 from bench.report.tidy import Row, possible, tidy
-from bench.schema.catalogue import OPTIMIZERS
 from bench.schema.metrics import METRICS
 
 TURN_LABELS = {"paging.cold_step": "cold step", "paging.resident_step": "resident step"}
@@ -58,7 +58,7 @@ COUNTED_NOTE = (
 
 def paging(cases: Sequence[Case]) -> list[Table]:
     """Three tables, one row a case each: what paging cost; what moved; what the GPU's counters saw."""
-    kept = sorted((case for case in newest(cases) if pages(case)), key=_order)
+    kept = sorted((case for case in newest(ran(cases)) if pages(case)), key=_order)
     timed = sorted((*(case for case in kept if not case.config.uvm_counters), *_twins(kept, cases)), key=_order)
     counted = [case for case in kept if case.config.uvm_counters]
     ended = tuple(note for case in timed for note in _endings(case))
@@ -77,7 +77,8 @@ def pages(case: Case) -> bool:
 def _twins(paged: Sequence[Case], cases: Sequence[Case]) -> list[Case]:
     """Return the cases that do the same work as a paged one with another optimiser, all of whose state stays put."""
     asked = {(case.device, case.kind, _resident(case)) for case in paged}
-    return [case for case in newest(cases) if not pages(case) and (case.device, case.kind, _resident(case)) in asked]
+    kept = newest(ran(cases))
+    return [case for case in kept if not pages(case) and (case.device, case.kind, _resident(case)) in asked]
 
 
 def _resident(case: Case) -> bytes:
@@ -103,11 +104,10 @@ def _table(title: str, cases: Sequence[Case], shown: dict[str, str], notes: tupl
 
 def _row(case: Case, shown: dict[str, str]) -> Row:
     config = case.config
-    optimizer = OPTIMIZERS[config.optimizer].label if config.optimizer in OPTIMIZERS else config.optimizer
     believed = ["yes" if valid else "no" for valid in case.values("paging.counters_valid")]
     return {
         **heading(case),
-        "optimizer": Cell(optimizer),
+        "optimizer": Cell(optimizer_label(config.optimizer)),
         "path": Cell(config.paging),
         "fraction": Cell(config.paging_fraction, "%"),
         SHARE: _share(case),

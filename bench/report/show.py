@@ -14,9 +14,11 @@ from bench.analysis.values import value
 from bench.errors import UnknownNameError
 from bench.report.display import unit_of
 from bench.report.disturbed import mark
+from bench.report.forecast import fit, told, verdict
 from bench.report.render import plain, to_text
 from bench.report.summary import per_run
 from bench.report.tables import Cell, Column, Table
+from bench.schema import Kind
 from bench.schema.metrics import METRICS
 from bench.store import Stored
 
@@ -27,6 +29,8 @@ LISTED = (
     ("train.peak_resident", "peak process"),
     ("evaluate.accuracy", "accuracy"),
 )
+WORDS = {Kind.PREDICTED: "Prediction", Kind.PUBLISHED: "Published number"}
+"""What a record is called that no run left."""
 
 
 def listing(cases: Sequence[Case]) -> Table:
@@ -40,9 +44,21 @@ def listing(cases: Sequence[Case]) -> Table:
         cells = {name: _median(case, name) for name, _ in LISTED}
         rows.append({
             "case": Cell(case.name), "device": Cell(case.device), "kind": Cell(case.kind.value),
-            "runs": Cell(f"{len(case.ok)}/{len(case.failed)}{mark(case)}"), **cells, "latest": Cell(case.latest),
+            "runs": Cell(_ended(case, "{}/{}")), **cells, "latest": Cell(case.latest),
         })  # fmt: skip
-    return Table("Cases", columns, tuple(rows), ("median (range) of the runs that went well",))
+    notes = ["median (range) of the runs that went well"]
+    if any(case.kind is Kind.PREDICTED for case in cases):
+        notes.append("predicted: what a run would hold, by simulation, and whether it fits; nothing was run")
+    return Table("Cases", columns, tuple(rows), tuple(notes))
+
+
+def _ended(case: Case, counts: str) -> str:
+    """Count a case's good and failed runs; of a prediction say whether the run would fit."""
+    if case.kind is Kind.PREDICTED:
+        return verdict(told(case))
+    if case.kind is Kind.PUBLISHED:
+        return "1 citation" if len(case.runs) == 1 else f"{len(case.runs)} citations"
+    return counts.format(len(case.ok), len(case.failed)) + mark(case)
 
 
 def _median(case: Case, name: str) -> Cell:
@@ -79,7 +95,7 @@ def detail(cases: Sequence[Case]) -> str:
 
 
 def _case_lines(case: Case) -> Iterator[str]:
-    yield f"{case.name}\n{case.device}, {case.kind.value}, {len(case.ok)} ok, {len(case.failed)} failed\n"
+    yield f"{case.name}\n{case.device}, {case.kind.value}, {_ended(case, '{} ok, {} failed')}\n"
     yield to_text(per_run(case))
     yield "Settings\n" + _pairs(msgspec.to_builtins(case.config))
     for run in case.runs:
@@ -88,8 +104,13 @@ def _case_lines(case: Case) -> Iterator[str]:
 
 def _run_lines(run: Stored) -> Iterator[str]:
     record = run.record
-    yield f"Run {run.run}: {record.status.value}, seed {record.config.seed}\n  {plain(str(run.path))}"
+    what = f"{WORDS.get(record.kind, 'Run')} {run.run}"
+    yield f"{what}: {record.status.value}, seed {record.config.seed}\n  {plain(str(run.path))}"
     yield from (f"  disturbed: {plain(reason)}" for reason in disturbances(record))
+    if record.citation:
+        yield f"  source: {plain(record.citation)}"
+    if record.kind is Kind.PREDICTED:
+        yield f"  fits: {plain(fit(record))}"
     if record.failure:
         yield f"  {plain(f'in {record.failure.phase}: {record.failure.message}')}"
         yield from (f"  | {plain(line)}" for line in record.failure.last_words)

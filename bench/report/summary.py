@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from bench.analysis.cases import Case, is_headline, newest
+from bench.analysis.cases import RAN, Case, is_headline, newest, ran
 from bench.analysis.values import reason, value
 from bench.report.display import unit_of
 from bench.report.disturbed import NOTE, disturbed, mark, said
 from bench.report.tables import Cell, Column, Table, case_page, estimated, run_path
-from bench.schema.catalogue import METHODS, TASKS
+from bench.schema.catalogue import METHODS, OPTIMIZERS, TASKS
 from bench.schema.metrics import METRICS
 from bench.schema.models import MODELS
 from bench.store import Stored
@@ -58,6 +58,11 @@ def method_cell(case: Case) -> Cell:
     return Cell(method_label(case.config.method) + rank, link=case_page(case))
 
 
+def optimizer_label(optimizer: str) -> str:
+    """Return an optimiser's name for people."""
+    return OPTIMIZERS[optimizer].label if optimizer in OPTIMIZERS else optimizer
+
+
 def work_cell(case: Case) -> Cell:
     """Say how much a step handles: sequences times their length, and whether they are packed."""
     packed = ", packed" if case.config.packing else ""
@@ -65,7 +70,9 @@ def work_cell(case: Case) -> Cell:
 
 
 def summary(cases: Sequence[Case]) -> Table:
-    """One row a case, newest software stack only; older stacks are counted in a note, never pooled."""
+    """One row a case of runs, newest software stack only; older stacks are counted in a note, never pooled."""
+    apart = len(newest(cases)) - len(newest(ran(cases)))
+    cases = ran(cases)
     kept = [case for case in newest(cases) if is_headline(case)]
     columns = (
         Column("method", "method"), Column("kind", "kind"), Column("runs", "ok / failed"),
@@ -90,6 +97,8 @@ def summary(cases: Sequence[Case]) -> Table:
             f"{len(cases) - len(newest(cases))} older groups of runs, made with other versions of torch, transformers, "
             "peft or bitsandbytes, are not in this table; they are on the cases' pages."
         )
+    if apart:
+        notes.append(f"{apart} predicted or published cases have tables of their own (ftbench table predictions).")
     return Table("All cases", columns, tuple(_summary_row(case) for case in kept), tuple(notes))
 
 
@@ -109,13 +118,13 @@ def _summary_row(case: Case) -> Mapping[str, Cell]:
 
 
 def failures(cases: Sequence[Case]) -> Table:
-    """Every run that did not go well: how it ended, where, and what it said."""
+    """Every run that did not go well: how it ended, where, and what it said. A prediction that says so is none."""
     columns = (
         Column("method", "method"), Column("model", "model"), Column("device", "device", detail=True),
         Column("run", "run"), Column("status", "status"), Column("phase", "phase"), Column("message", "message"),
         Column("requested", "bytes asked for"), Column("kind", "kind"),
     )  # fmt: skip
-    rows = tuple(_failure_row(case, run) for case in cases for run in case.failed)
+    rows = tuple(_failure_row(case, run) for case in ran(cases) for run in case.failed)
     return Table("Runs that failed", columns, rows)
 
 
@@ -154,7 +163,8 @@ def per_run(case: Case) -> Table:
             cell.value is not None or name in r.record.absent for cell, r in zip(cells.values(), case.runs, strict=True)
         ):
             rows.append({"metric": Cell(metric.label, how=metric.about, metric=name), **cells})
-    return Table("Every run's numbers", columns, tuple(rows))
+    title = "Every run's numbers" if case.kind in RAN else "Every number"
+    return Table(f"{title}, {case.kind.value}", columns, tuple(rows))
 
 
 def run_cell(run: Stored, name: str) -> Cell:

@@ -94,20 +94,20 @@ def case_page(case: Case) -> str:
 
 
 def ending(case: Case) -> str:
-    """Say in two words how the runs of a case ended when none went well; empty when one did."""
-    if case.ok:
+    """Say in two words how the runs of a case ended when the numbers of none stand; empty when one's do."""
+    if case.answers:
         return ""
     last = case.failed[-1].record
     return f"{last.status.value} in {last.failure.phase}" if last.failure else last.status.value
 
 
 def sources(case: Case) -> tuple[str, ...]:
-    """Return the device/case/run of every run of a case that went well."""
-    return tuple(run_path(found.record, found.run) for found in case.ok)
+    """Return the device/case/run of every run of a case whose numbers stand."""
+    return tuple(run_path(found.record, found.run) for found in case.answers)
 
 
 def estimated(case: Case, metric: str) -> Cell:
-    """Return the cell of a metric summarised over the good runs of a case, or its reason for absence."""
+    """Return the cell of a metric summarised over the runs of a case that count, or its reason for absence."""
     found = estimate(case, metric)
     unit = unit_of(metric, METRICS[metric].unit)
     if found is None:

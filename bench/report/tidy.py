@@ -6,12 +6,14 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
 from bench.analysis.cases import Case
-from bench.analysis.values import NOT_ASKED
+from bench.analysis.values import NOT_ASKED, NOT_COMPUTED, NOT_PREDICTED, NOT_PUBLISHED
 from bench.report.tables import Cell, Column, Table, estimated
 from bench.schema.metrics import METRICS
 
 LONGEST_NOTE = 300  # characters of a reason below a table; the case's page has all of it
 NOTHING = "-"
+UNMISSED = ("", NOT_ASKED, NOT_COMPUTED, NOT_PREDICTED, NOT_PUBLISHED)
+"""Reasons of numbers that nobody misses."""
 Row = Mapping[str, Cell]
 
 
@@ -57,7 +59,7 @@ def _says_something(row: Row, keys: Collection[str]) -> bool:
 
 
 def _explained(cell: Cell) -> bool:
-    return cell.value is None and not cell.brief and cell.reason not in ("", NOT_ASKED)
+    return cell.value is None and not cell.brief and cell.reason not in UNMISSED
 
 
 def _reasons(rows: Iterable[Row], keys: Collection[str]) -> Iterable[str]:

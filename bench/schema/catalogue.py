@@ -8,80 +8,15 @@ a task, an optimizer or a device is one file and one entry here.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from importlib import import_module
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from bench.errors import BadValueError, UnknownNameError
+from bench.errors import UnknownNameError
+from bench.schema.entry import Entry, Option, Scalar
+from bench.schema.methods import METHODS
 
-Scalar = bool | int | float | str
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One setting of a method: its default decides its type; `choices`, if any, its values."""
-
-    default: Scalar
-    about: str
-    choices: tuple[Scalar, ...] = ()
-    minimum: float | None = None
-
-    def checked(self, name: str, value: Any) -> Scalar:
-        """Return `value` as this option's type, or raise `BadValueError`."""
-        kind = type(self.default)
-        if kind is float and type(value) is int:
-            value = float(value)
-        if type(value) is not kind:
-            raise BadValueError(f"option {name}={value!r} must be of type {kind.__name__}, like {self.default!r}.")
-        if self.choices and value not in self.choices:
-            known = ", ".join(map(repr, self.choices))
-            raise BadValueError(f"option {name}={value!r} is not one of {known}.")
-        if self.minimum is not None and isinstance(value, int | float) and value < self.minimum:
-            raise BadValueError(f"option {name}={value!r} is below its minimum {self.minimum:g}.")
-        result: Scalar = value
-        return result
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A name of the catalogue: `target` is "module:object", resolved in the worker only."""
-
-    target: str
-    label: str
-    about: str
-    options: Mapping[str, Option] = field(default_factory=lambda: MappingProxyType({}))
-
-
-LORA_OPTIONS = MappingProxyType({
-    "rank": Option(16, "Rank r of the update; the guide's section 5 uses 16.", minimum=1),
-    "alpha": Option(32, "Scale: the update is multiplied by alpha / rank.", minimum=1),
-    "dropout": Option(0.05, "Dropout on the adapter's input while training.", minimum=0.0),
-    "targets": Option("all-linear", "Adapted layers: 'all-linear' (every linear layer but the output head), "
-                                    "or module names separated by commas: 'q_proj,v_proj'."),
-    "bias": Option("none", "Which biases train.", choices=("none", "all", "lora_only")),
-    "autocast_adapter_dtype": Option(True, "Keep adapters in float32 when the base is in 16 bits (peft's default)."),
-})  # fmt: skip
-
-QUANTIZATION_OPTIONS = MappingProxyType({
-    "quant_type": Option("nf4", "4-bit data type of the base.", choices=("nf4", "fp4")),
-    "double_quant": Option(True, "Quantise the scaling factors too."),
-    "compute_dtype": Option("model", "What 4-bit weights are expanded to; 'model' is the config's dtype.",
-                            choices=("model", "float32", "bfloat16", "float16")),
-    "quant_storage": Option("uint8", "Type of the tensor that carries the 4-bit payload.",
-                            choices=("uint8", "float32", "bfloat16", "float16")),
-    "prepare_kbit": Option(True, "Call peft's prepare_model_for_kbit_training, which keeps what is "
-                                 "not quantised in float32."),
-})  # fmt: skip
-
-METHODS: Mapping[str, Entry] = MappingProxyType({
-    "full": Entry("bench.worker.methods.full:METHOD", "Full", "Every weight of the model is trained."),
-    "lora": Entry("bench.worker.methods.lora:METHOD", "LoRA",
-                  "The base is frozen; low-rank adapters are trained.", LORA_OPTIONS),
-    "qlora": Entry("bench.worker.methods.qlora:METHOD", "QLoRA",
-                   "The base is frozen in 4 bits; low-rank adapters are trained.",
-                   MappingProxyType({**LORA_OPTIONS, **QUANTIZATION_OPTIONS})),
-})  # fmt: skip
+__all__ = ["DEVICES", "METHODS", "OPTIMIZERS", "TASKS", "Entry", "Option", "Scalar", "find", "is_predicted", "load"]
 
 TASKS: Mapping[str, Entry] = MappingProxyType({
     "addition": Entry("bench.worker.tasks.addition:TASK", "Two-digit addition",
@@ -112,7 +47,14 @@ OPTIMIZERS: Mapping[str, Entry] = MappingProxyType({
 DEVICES: Mapping[str, Entry] = MappingProxyType({
     "cpu": Entry("bench.worker.devices.cpu:Cpu", "CPU", "The host processor, a device like any other."),
     "cuda": Entry("bench.worker.devices.cuda:Cuda", "NVIDIA GPU", "The first visible CUDA device."),
+    "fake": Entry("bench.worker.devices.fake:Fake", "Simulated GPU",
+                  "A GPU of the catalogue that is not there, as in fake:h100-80gb; its records are predictions."),
 })  # fmt: skip
+
+
+def is_predicted(device: str) -> bool:
+    """Tell whether runs on a device, such as "fake:l40s", are predictions."""
+    return device.partition(":")[0] == "fake"
 
 Found = TypeVar("Found")
 

@@ -19,8 +19,31 @@ Positive = Annotated[float, msgspec.Meta(gt=0)]
 Slug = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=120)]
 DeviceName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._:-]*$", max_length=60)]
 
-NOT_IDENTITY = ("seed", "timeout_s", "device")
+NOT_IDENTITY = ("seed", "timeout_s", "device", "largest_batch")
 SHORT_DTYPE = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
+
+
+class Protocol(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a training loop differs from ours, as far as memory is concerned; the defaults are ours.
+
+    It lets a loop that others published be run here, or predicted. `bench.schema.protocols` names some.
+    """
+
+    shapes: tuple[tuple[Count, Count], ...] = ()
+    """[sequences, length in tokens] of every micro-batch in order, then again from the first; none: the config's."""
+    padded: bool = False
+    """Only the first sequence of a batch is as long as that, so that every batch has a padding mask."""
+    use_cache: bool = False
+    """Training's forward pass fills a key-value cache, as models do that nobody tells not to."""
+    outputs: Literal["loss", "backward", "forward"] = "loss"
+    """How long a step's outputs, logits among them, stay alive: until the loss is taken, until the backward pass is
+    done, or until the next forward pass has returned."""
+    zero_grad_first: bool = False
+    """Gradients are released as the next step begins, not as theirs ends."""
+    empty_cache_steps: Quantity = 0
+    """torch.cuda.empty_cache() after every so many steps; 0 never."""
+    evaluate_first: tuple[Count, Count] | None = None
+    """Before training, one pass without gradients over [sequences, length], in evaluation mode."""
 
 
 class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -82,6 +105,10 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Attach CUPTI's unified-memory counters; such a run gives no headline speed."""
     memory_limit: Quantity = 0
     """Bytes of private memory a run may take on the host (RLIMIT_DATA); 0 does not limit."""
+    protocol: Protocol = Protocol()
+    """Whose training loop this is, where it is not ours."""
+    largest_batch: bool = False
+    """On a simulated GPU, find out the largest batch that fits as well."""
     timeout_s: Positive = 3600.0
 
     def but(self, **changes: Any) -> RunConfig:
@@ -98,7 +125,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     @property
     def identity(self) -> bytes:
-        """The canonical form of what is measured: no seed, device or timeout; sorted; defaults left out."""
+        """The canonical form of what is measured: no seed, device, timeout or search; sorted; defaults left out."""
         named = msgspec.to_builtins(self)
         reference = msgspec.to_builtins(RunConfig(model="", method="", task=""))
         said = {k: v for k, v in named.items() if k not in NOT_IDENTITY and v != reference[k]}

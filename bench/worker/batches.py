@@ -5,12 +5,13 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, cycle, islice, repeat
 from typing import Any
 
 import torch
 
 from bench.schema import RunConfig
+from bench.schema.config import Protocol
 from bench.worker.tasks import Example
 
 IGNORED = -100  # label of a token that is not trained (torch.nn.CrossEntropyLoss.ignore_index)
@@ -41,8 +42,10 @@ class Batch:
     trained: int
 
     def on(self, device: str) -> dict[str, torch.Tensor]:
-        """Return the model's inputs on a device."""
-        tensors = {"input_ids": self.input_ids, "attention_mask": self.attention_mask, "labels": self.labels}
+        """Return the model's inputs on a device. A mask that masks nothing is left out: nobody reads it back then."""
+        tensors = {"input_ids": self.input_ids, "labels": self.labels}
+        if self.real < self.all:
+            tensors["attention_mask"] = self.attention_mask
         return {name: tensor.to(device) for name, tensor in tensors.items()}
 
 
@@ -79,12 +82,26 @@ def cut(sequences: Sequence[Tokens], length: int) -> tuple[list[Tokens], int]:
 
 
 def batches(sequences: Sequence[Tokens], config: RunConfig, pad_id: int) -> Iterator[Batch]:
-    """Yield batches without end; each pass over the sequences has an order of its own, decided by the seed."""
+    """Yield batches without end; each pass over the sequences has an order of its own, decided by the seed.
+
+    A protocol's shapes are cut from the sequences laid end to end.
+    """
     stream = _endless(sequences, config.seed)
+    if config.protocol.shapes:
+        rows = _cut_to(chain.from_iterable(map(_lengths, repeat(config.protocol))), stream)
+        for count, _ in cycle(config.protocol.shapes):
+            yield padded(list(islice(rows, count)), pad_id)
     if config.packing:
-        stream = _packed(stream, config.sequence_length)
+        stream = _cut_to(repeat(config.sequence_length), stream)
     while True:
         yield padded(list(islice(stream, config.batch_size)), pad_id)
+
+
+def _lengths(protocol: Protocol) -> Iterator[int]:
+    """Yield the length of every row of a protocol's batches, once through; padded ones have one full row."""
+    for count, length in protocol.shapes:
+        yield length
+        yield from repeat(max(1, length - protocol.padded), count - 1)
 
 
 def _endless(sequences: Sequence[Tokens], seed: int) -> Iterator[Tokens]:
@@ -96,28 +113,29 @@ def _endless(sequences: Sequence[Tokens], seed: int) -> Iterator[Tokens]:
             yield sequences[index]
 
 
-def _packed(sequences: Iterator[Tokens], length: int) -> Iterator[Tokens]:
-    """Lay sequences end to end and cut the tape into pieces of `length`; attention sees across examples."""
+def _cut_to(lengths: Iterator[int], sequences: Iterator[Tokens]) -> Iterator[Tokens]:
+    """Lay sequences end to end and cut the tape into pieces of `lengths`; attention sees across examples."""
     ids: list[int] = []
     labels: list[int] = []
-    for sequence in sequences:
-        ids += sequence.ids
-        labels += sequence.labels
-        while len(ids) >= length:
-            yield Tokens(ids[:length], labels[:length])
-            ids, labels = ids[length:], labels[length:]
+    for length in lengths:
+        while len(ids) < length:
+            following = next(sequences)
+            ids += following.ids
+            labels += following.labels
+        yield Tokens(ids[:length], labels[:length])
+        ids, labels = ids[length:], labels[length:]
 
 
 def padded(sequences: Sequence[Tokens], pad_id: int) -> Batch:
     """Pad on the right to the longest sequence. Padding is masked by position, never by its token's id."""
     longest = max(len(s.ids) for s in sequences)
     missing = [longest - len(s.ids) for s in sequences]
-    labels = torch.tensor([s.labels + [IGNORED] * gap for s, gap in zip(sequences, missing, strict=True)])
+    labels = [s.labels + [IGNORED] * gap for s, gap in zip(sequences, missing, strict=True)]
     return Batch(
         input_ids=torch.tensor([s.ids + [pad_id] * gap for s, gap in zip(sequences, missing, strict=True)]),
         attention_mask=torch.tensor([[1] * len(s.ids) + [0] * gap for s, gap in zip(sequences, missing, strict=True)]),
-        labels=labels,
+        labels=torch.tensor(labels),
         all=longest * len(sequences),
         real=sum(len(s.ids) for s in sequences),
-        trained=int((labels[:, 1:] != IGNORED).sum()),
+        trained=sum(label != IGNORED for row in labels for label in row[1:]),
     )

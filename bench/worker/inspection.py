@@ -8,8 +8,10 @@ from collections.abc import Callable, Mapping
 
 from bench.errors import UnsupportedError
 from bench.schema.metrics.memory import CATEGORIES, STAGES
+from bench.worker.batches import Batch
+from bench.worker.devices import Device
 from bench.worker.logbook import Logbook
-from bench.worker.loop import Steps, Trainer
+from bench.worker.loop import OnStage, Steps, Trainer, unobserved
 from bench.worker.probes import Number, metered
 from bench.worker.probes.attribution import Attribution, replay
 from bench.worker.probes.flops import flops_of_step, shape_of
@@ -78,24 +80,42 @@ def _time_stages(logbook: Logbook, trainer: Trainer, steps: Steps) -> None:
 
 def _trace_step(logbook: Logbook, trainer: Trainer, steps: Steps) -> None:
     """Follow the allocations of one step and say what every byte at its peak is for."""
-    device = logbook.device
+    with metered(logbook.device.meters().phase) as window:
+        found = followed(logbook.device, trainer, steps.largest)
+        logbook.device.synchronize()
+    note_attribution(logbook, found, window.values)
+
+
+def followed(
+    device: Device, trainer: Trainer, micro_batches: list[Batch], also: OnStage = unobserved
+) -> Attribution | str:
+    """Make one step and follow its allocations; `also` is called at its stages.
+
+    Returns what every byte was for, or why that is not known.
+    """
     known: dict[str, Mapping[int, str]] = {}
     before = owners(trainer.model, trainer.optimizer)
-    with metered(device.meters().phase) as window, device.recorder() as recorder:
+    with device.recorder() as recorder:
 
         def on_stage(name: str) -> None:
+            also(name)
             if name in ("optimizer", "end"):  # gradients are known at the one, new optimiser state at the other
                 known[name] = by_address(owners(trainer.model, trainer.optimizer))
             recorder.mark(name)
 
         with head_marks(trainer.model, recorder.mark):
-            trainer.step(steps.largest, on_stage)
-        device.synchronize()
+            trainer.step(micro_batches, on_stage)
     if recorder.trace is None:
-        _note_unseen(logbook, recorder.absent)
+        return recorder.absent
+    return replay(recorder.before(before), recorder.trace, known)
+
+
+def note_attribution(logbook: Logbook, found: Attribution | str, window: Mapping[str, Number]) -> None:
+    """Keep the categories at a followed step's peak and its timeline; `window` are the meters' readings around it."""
+    if isinstance(found, str):
+        _note_unseen(logbook, found)
         return
-    found = replay(recorder.before(before), recorder.trace, known)
-    _note_peak(logbook, found, window.values)
+    _note_peak(logbook, found, window)
     for name, values in timeline(found).items():
         logbook.keep_series(name, values)
 

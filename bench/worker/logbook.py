@@ -34,6 +34,11 @@ class Logbook:
         self._meters = Meters()
 
     @property
+    def folder(self) -> Path:
+        """The run's own folder, gone when the run is."""
+        return self._phase_file.parent
+
+    @property
     def device(self) -> Device:
         """The device of the run, chosen before the first phase."""
         assert self._device is not None, "the device is chosen before the first phase"
@@ -52,7 +57,10 @@ class Logbook:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Time a phase and keep its readings, also when it fails. A phase may come twice: peaks max, the rest adds."""
+        """Time a phase and keep its readings, also when it fails. A phase may come twice: peaks max, the rest adds.
+
+        On a simulated device the seconds would be the simulation's, so none are kept.
+        """
         self.enter(name)
         self.device.synchronize()
         try:
@@ -62,7 +70,8 @@ class Logbook:
                     yield
                     self.device.synchronize()
                 finally:
-                    window.values["seconds"] = time.perf_counter() - start
+                    if self.device.kind is Kind.MEASURED:
+                        window.values["seconds"] = time.perf_counter() - start
         finally:
             for metric, value in window.values.items():
                 self._merge(f"{name}.{metric}", value)
@@ -100,7 +109,7 @@ class Logbook:
         """Close the book. The launcher fills in when and where the run took place."""
         return RunRecord(
             config=self.config,
-            kind=Kind.MEASURED,
+            kind=self._device.kind if self._device else Kind.MEASURED,
             status=status,
             device="unknown",
             started="1970-01-01T00:00:00Z",

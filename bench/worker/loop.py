@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from itertools import islice, pairwise
@@ -14,10 +14,12 @@ import torch
 from transformers import get_scheduler
 
 from bench.schema import RunConfig
-from bench.schema.catalogue import OPTIMIZERS, find, load
+from bench.schema.catalogue import METHODS, OPTIMIZERS, find, load
 from bench.worker.batches import Batch
 from bench.worker.devices import Device
+from bench.worker.methods import Method
 
+MakeOptimizer = Callable[[Iterable[torch.nn.Parameter], RunConfig], torch.optim.Optimizer]
 OnStage = Callable[[str], None]
 """Called as a step enters "forward" and "backward" (once a micro-batch) and "optimizer", and at its "end"."""
 
@@ -88,7 +90,7 @@ class Trainer:
 
     The learning rate follows `config.lr_scheduler_type` with `config.warmup_ratio`. Losses of
     accumulated batches are summed over their trained tokens, so that accumulation does not
-    change the gradient.
+    change the gradient. A method may bring its own optimiser, and ask to be called after every step.
     """
 
     def __init__(self, model: Any, config: RunConfig, device: Device) -> None:
@@ -96,7 +98,8 @@ class Trainer:
         self.config = config
         self.device = device
         self.parameters = [p for p in model.parameters() if p.requires_grad]
-        self.optimizer = load(find("optimizer", OPTIMIZERS, config.optimizer))(self.parameters, config)
+        self._method: Method = load(find("method", METHODS, config.method))
+        self.optimizer = self._own_optimizer()
         self.scheduler = get_scheduler(
             config.lr_scheduler_type,
             self.optimizer,
@@ -106,18 +109,34 @@ class Trainer:
         kind = device.torch_name.partition(":")[0]
         self.scaler = torch.amp.GradScaler(kind, enabled=config.autocast == "float16")
         self._device_kind = kind
+        self._made = 0
+        self._kept: Any = None
+
+    def _own_optimizer(self) -> torch.optim.Optimizer:
+        if self._method.optimizer:
+            own: torch.optim.Optimizer = self._method.optimizer(self.model, self.config)
+            return own
+        make: MakeOptimizer = load(find("optimizer", OPTIMIZERS, self.config.optimizer))
+        return make(self.parameters, self.config)
 
     def step(self, micro_batches: list[Batch], on_stage: OnStage = unobserved) -> tuple[torch.Tensor, torch.Tensor]:
         """Make one optimiser step; return the mean loss over trained tokens and the gradient's norm before clipping."""
+        if self.config.protocol.zero_grad_first:
+            self.optimizer.zero_grad(set_to_none=True)
         trained = sum(batch.trained for batch in micro_batches)
         total = torch.zeros((), device=self.device.torch_name)
         for batch in micro_batches:
             on_stage("forward")
             inputs = batch.on(self.device.torch_name)
             with self.precision():
-                loss = self.model(**inputs, num_items_in_batch=trained, use_cache=False).loss
+                outputs = self.model(**inputs, num_items_in_batch=trained, use_cache=self.config.protocol.use_cache)
+            loss = outputs.loss
+            self._kept = None if self.config.protocol.outputs == "loss" else outputs
+            del outputs
             on_stage("backward")
             self.scaler.scale(loss).backward()
+            if self.config.protocol.outputs == "backward":
+                self._kept = None
             total += loss.detach().float()
         on_stage("optimizer")
         self.scaler.unscale_(self.optimizer)
@@ -127,8 +146,18 @@ class Trainer:
         self.scaler.update()
         on_stage("end")
         self.scheduler.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        self._made += 1
+        if self._method.after_step:
+            self._method.after_step(self.model, self._made)
+        if not self.config.protocol.zero_grad_first:
+            self.optimizer.zero_grad(set_to_none=True)
+        if self._empties_cache():
+            torch.cuda.empty_cache()
         return total, norm
+
+    def _empties_cache(self) -> bool:
+        every = self.config.protocol.empty_cache_steps
+        return bool(every) and self._device_kind == "cuda" and self._made % every == 0
 
     def precision(self) -> AbstractContextManager[Any]:
         """Return the context that forward and loss run in."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
-from bench.errors import INSTALL, FtbenchError, MissingPackageError, UnsupportedError
-from bench.schema import Failure, RunRecord, Status
+from bench.errors import INSTALL, DoesNotFitError, FtbenchError, MissingPackageError, UnsupportedError
+from bench.schema import Failure, RunConfig, RunRecord, Status
+from bench.schema.catalogue import is_predicted
 from bench.schema.codec import decode_config, encode
 from bench.worker.logbook import Logbook
 
@@ -24,24 +26,38 @@ def main(folder: str) -> None:
 def recorded(logbook: Logbook) -> RunRecord:
     """Run to a record, whatever is raised on the way."""
     try:
-        from bench.worker.run import run  # torch comes in here
-
-        run(logbook)
-        return logbook.record(Status.OK)
-    except UnsupportedError as refusal:
-        return logbook.record(Status.UNSUPPORTED, _failure(logbook, str(refusal)))
-    except ModuleNotFoundError as error:
-        missing = MissingPackageError(error.name or "?", f"method {logbook.config.method!r}", INSTALL)
-        return logbook.record(Status.ERROR, _failure(logbook, str(missing)))
-    except FtbenchError as error:
-        return logbook.record(Status.ERROR, _failure(logbook, str(error)))
+        story(logbook.config)(logbook)
     except Exception as error:
-        traceback.print_exc()
-        shortage = logbook.shortage(error)
-        if shortage:
-            failure = _failure(logbook, shortage.message, shortage.bytes_requested)
-            return logbook.record(Status.OOM, failure)
-        return logbook.record(Status.ERROR, _failure(logbook, f"{type(error).__name__}: {error}"))
+        return logbook.record(*_ending(logbook, error))
+    return logbook.record(Status.OK)
+
+
+def _ending(logbook: Logbook, error: Exception) -> tuple[Status, Failure]:
+    """Say how a run ended that raised `error`."""
+    if isinstance(error, DoesNotFitError):
+        return Status.OOM, Failure(phase=error.phase, message=str(error), bytes_requested=error.bytes_requested)
+    if isinstance(error, UnsupportedError):
+        return Status.UNSUPPORTED, _failure(logbook, str(error))
+    if isinstance(error, ModuleNotFoundError):
+        missing = MissingPackageError(error.name or "?", f"method {logbook.config.method!r}", INSTALL)
+        return Status.ERROR, _failure(logbook, str(missing))
+    if isinstance(error, FtbenchError):
+        return Status.ERROR, _failure(logbook, str(error))
+    traceback.print_exception(error)
+    if shortage := logbook.shortage(error):
+        return Status.OOM, _failure(logbook, shortage.message, shortage.bytes_requested)
+    return Status.ERROR, _failure(logbook, f"{type(error).__name__}: {error}")
+
+
+def story(config: RunConfig) -> Callable[[Logbook], None]:
+    """Return what a run on the config's device is; torch comes in here."""
+    if is_predicted(config.device):
+        from bench.worker.predict import predict
+
+        return predict
+    from bench.worker.run import run
+
+    return run
 
 
 def _failure(logbook: Logbook, message: str, bytes_requested: int | None = None) -> Failure:

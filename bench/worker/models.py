@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +16,29 @@ from bench.errors import UnsupportedError
 from bench.schema import RunConfig
 
 
-def model_class(manifest: Manifest) -> Any:
-    """Return transformers' class for a fetched model; importing it is the slow part.
+def model_class(architecture: str, origin: str) -> Any:
+    """Return transformers' class called `architecture`; importing it is the slow part. `origin` is for its refusal.
 
     Raises `UnsupportedError` for an architecture this transformers does not have: code that
     comes with a model is never run.
     """
-    described = json.loads(Path(manifest.folder, "config.json").read_text())
-    architecture = (described.get("architectures") or ["unknown"])[0]
     found = getattr(transformers, architecture, None)
     if found is None:
         raise UnsupportedError(
-            f"transformers {transformers.__version__} has no architecture {architecture!r}, which {manifest.origin} is."
+            f"transformers {transformers.__version__} has no architecture {architecture!r}, which {origin} is."
         )
     return found
+
+
+def fetched_class(manifest: Manifest) -> Any:
+    """Return transformers' class for a fetched model."""
+    described = json.loads(Path(manifest.folder, "config.json").read_text())
+    return model_class((described.get("architectures") or ["unknown"])[0], manifest.origin)
+
+
+def stored_weights(manifest: Manifest) -> dict[str, Any]:
+    """Say to `open_model` where a fetched model's weights are."""
+    return {"pretrained_model_name_or_path": manifest.folder, "local_files_only": True, "use_safetensors": True}
 
 
 def open_tokenizer(manifest: Manifest) -> Any:
@@ -41,18 +51,19 @@ def open_tokenizer(manifest: Manifest) -> Any:
     return tokenizer
 
 
-def open_model(manifest: Manifest, kind: Any, config: RunConfig, quantization: Any, torch_name: str) -> Any:
-    """Load the weights onto the device; `quantization` is transformers' quantization_config or None."""
+def open_model(kind: Any, weights: Mapping[str, Any], config: RunConfig, quantization: Any, torch_name: str) -> Any:
+    """Load a model of class `kind` onto the device.
+
+    `weights` says where they are, in from_pretrained's words; `quantization` is its quantization_config or None.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = kind.from_pretrained(
-            manifest.folder,
+            **weights,
             dtype=getattr(torch, config.dtype),
             attn_implementation=config.attention,
             quantization_config=quantization,
             device_map=None if torch_name == "cpu" else {"": torch_name},
-            local_files_only=True,
-            use_safetensors=True,
             trust_remote_code=False,
         )
     if torch_name == "cpu":

@@ -12,6 +12,8 @@ from typing import Any
 
 import bitsandbytes as bnb
 import torch
+from bitsandbytes.nn.parametrize import replace_parameter_4bit
+from transformers import BitsAndBytesConfig
 
 from bench.errors import KernelError
 
@@ -36,6 +38,44 @@ def keep_weights_in_place(model: torch.nn.Module) -> None:
     for _, layer in layers(model):
         if hasattr(layer, REPACKING_SWITCH):
             setattr(layer, REPACKING_SWITCH, False)
+
+
+def quantize_experts(model: torch.nn.Module, settings: BitsAndBytesConfig) -> int:
+    """Quantise what transformers leaves in 16 bits: routed experts, held as one tensor a layer; return how many.
+
+    Bitsandbytes replaces each by its payload, and gives the expanded tensor to whoever reads it
+    (bitsandbytes.nn.parametrize). Like a 4-bit layer, a module of experts computes in the compute type and
+    returns what type it was given.
+    """
+    found = [(module, name) for module in model.modules() for name, parameter in module.named_parameters(recurse=False)
+             if parameter.dim() == 3]  # fmt: skip
+    for module, name in found:
+        replace_parameter_4bit(
+            module,
+            name,
+            compress_statistics=settings.bnb_4bit_use_double_quant,
+            quant_type=settings.bnb_4bit_quant_type,
+        )
+        kept: Any = module.parametrizations[name]  # type: ignore[index]
+        kept.original.quant_state = kept[0].quant_state  # so that it is known for what it is, like a layer's weight
+    for module in {id(module): module for module, _ in found}.values():
+        _compute_in(module, settings.bnb_4bit_compute_dtype)
+    return len(found)
+
+
+def _compute_in(module: torch.nn.Module, compute: torch.dtype) -> None:
+    given = compute
+
+    def cast(_: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        nonlocal given
+        given = inputs[0].dtype
+        return inputs[0].to(compute), *inputs[1:]
+
+    def cast_back(_: torch.nn.Module, __: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
+        return output.to(given)
+
+    module.register_forward_pre_hook(cast)
+    module.register_forward_hook(cast_back)
 
 
 def state_of(layer: Any) -> Any:
@@ -92,6 +132,9 @@ def _check(name: str, layer: Any) -> None:
     generator = torch.Generator().manual_seed(0)
     sample = torch.randn(SAMPLE_ROWS, weight.shape[1], generator=generator).to(weight.device, compute)
     given = sample.clone().requires_grad_(True)
+    product = sample.float() @ weight.T
+    if layer.bias is not None:
+        product += layer.bias.detach().float()
 
     def compare(operation: str, found: torch.Tensor, expected: torch.Tensor) -> None:
         error = ((found.detach().float() - expected).norm() / expected.norm()).item()
@@ -108,13 +151,13 @@ def _check(name: str, layer: Any) -> None:
         layer.train()
         compare("dequantisation", _dequantized(layer), weight)
         output = layer(given)
-        compare("forward", output, sample.float() @ weight.T)
+        compare("forward", output, product)
         output.sum().backward()
         assert given.grad is not None
         compare("the input's gradient", given.grad, weight.sum(0).expand_as(given))
         layer.eval()
         with torch.no_grad():
-            compare("forward in evaluation", layer(sample), sample.float() @ weight.T)
+            compare("forward in evaluation", layer(sample), product)
         compare("dequantisation after an evaluation", _dequantized(layer), weight)
     except torch.OutOfMemoryError:
         raise

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import fields
 from typing import Any
 
+import torch
+
 from bench.schema.catalogue import Scalar
+
+SHARED = ("rank", "alpha", "dropout", "bias")
+"""Settings that every record of an adapter has, if its kind knows them."""
 
 
 def counts(model: Any) -> dict[str, int]:
@@ -46,7 +52,7 @@ def _dtypes(model: Any) -> dict[str, Scalar]:
     plain: Counter[str] = Counter()
     trained: Counter[str] = Counter()
     for parameter in model.parameters():
-        if getattr(parameter, "quant_state", None) is not None:
+        if getattr(parameter, "quant_state", None) is not None or parameter.dtype == torch.int8:
             continue
         name = str(parameter.dtype).removeprefix("torch.")
         (trained if parameter.requires_grad else plain)[name] += parameter.numel()
@@ -57,13 +63,18 @@ def _dtypes(model: Any) -> dict[str, Scalar]:
 
 
 def _quantization(model: Any) -> dict[str, Scalar]:
-    """Describe the 4-bit layers; layers that differ among themselves are all named."""
+    """Describe the 4-bit and 8-bit layers; layers that differ among themselves are all named."""
     kinds: Counter[str] = Counter()
     computes: set[str] = set()
     switches: set[bool] = set()
     for module in model.modules():
-        state = getattr(getattr(module, "weight", None), "quant_state", None)
-        if state is None or hasattr(module, "base_layer"):  # an adapter shows the weight of the layer it wraps
+        if hasattr(module, "base_layer"):  # an adapter shows the weight of the layer it wraps
+            continue
+        weight = getattr(module, "weight", None)
+        if isinstance(weight, torch.nn.Parameter) and weight.dtype == torch.int8:
+            kinds[f"int8, inputs beyond {module.state.threshold:g} apart"] += 1
+        state = getattr(weight, "quant_state", None)
+        if state is None:
             continue
         nested = "double quantised, " if state.nested else ""
         kinds[f"{state.quant_type}, {nested}{state.blocksize} to a block"] += 1
@@ -71,25 +82,44 @@ def _quantization(model: Any) -> dict[str, Scalar]:
         switches.add(bool(getattr(module, "support_avx512bf16_for_cpu", False)))
     if not kinds:
         return {"base.quantization": "none"}
-    return {
+    found: dict[str, Scalar] = {
         "base.quantization": "; ".join(sorted(kinds)),
         "base.quantized_layers": sum(kinds.values()),
-        "base.compute_dtype": ", ".join(sorted(computes)),
-        "base.repacks_for_evaluation": any(switches),
     }
+    if computes:  # only 4-bit layers say so
+        found |= {"base.compute_dtype": ", ".join(sorted(computes)), "base.repacks_for_evaluation": any(switches)}
+    return found
 
 
 def _adapters(model: Any) -> dict[str, Scalar]:
-    """Describe the active adapter: its kind, rank, scale and the layers it really sits on."""
+    """Describe the active adapter: its kind, the layers it really sits on, and its settings as peft has them.
+
+    Rank, scale, dropout and bias always, under one name for all kinds; others under peft's name where they are
+    not peft's default.
+    """
+    from peft import PeftConfig
+
     settings = model.peft_config["default"]
+    kind = str(getattr(settings.peft_type, "value", settings.peft_type))
+    found: dict[str, Scalar] = {"adapter.kind": kind}
     adapted = [name for name, module in model.named_modules() if hasattr(module, "base_layer")]
-    found: dict[str, Scalar] = {
-        "adapter.kind": str(getattr(settings.peft_type, "value", settings.peft_type)),
-        "adapter.layers": len(adapted),
-        "adapter.targets": ", ".join(sorted({name.rpartition(".")[2] for name in adapted})),
-    }
-    for key, attribute in (("rank", "r"), ("alpha", "lora_alpha"), ("dropout", "lora_dropout"), ("bias", "bias")):
-        value = getattr(settings, attribute, None)
-        if value is not None:
-            found[f"adapter.{key}"] = value
+    if adapted:
+        found["adapter.layers"] = len(adapted)
+        found["adapter.targets"] = ", ".join(sorted({name.rpartition(".")[2] for name in adapted}))
+    general = {setting.name for setting in fields(PeftConfig)}
+    for setting in fields(settings):
+        value = getattr(settings, setting.name)
+        value = getattr(value, "value", value)  # of an enumeration
+        name = _shared_name(setting.name, kind)
+        known = isinstance(value, bool | int | float | str) and setting.name not in general
+        if known and (name in SHARED or value != setting.default):
+            found[f"adapter.{name}"] = value
     return found
+
+
+def _shared_name(name: str, kind: str) -> str:
+    """Return what a setting of peft is called here: `vera_dropout` is dropout, and `target_r` the rank that counts."""
+    if name in ("r", "target_r"):
+        return "rank"
+    plain = name.removeprefix(f"{kind.lower()}_").removeprefix("lora_")
+    return plain if plain in ("alpha", "dropout") else name

@@ -40,7 +40,7 @@ def _run(logbook: Logbook, counters: Counters) -> None:
     method: Method = load(find("method", METHODS, config.method))
     task: Task = load(find("task", TASKS, config.task))
     manifest = cache.manifest(config.model)
-    kind = models.model_class(manifest)
+    kind = models.fetched_class(manifest)
     limit_memory(config.memory_limit)
     logbook.metrics["start.import_seconds"] = _seconds_since_process_start()
     device = logbook.device = load(find("device", DEVICES, config.device.partition(":")[0]))()
@@ -49,7 +49,8 @@ def _run(logbook: Logbook, counters: Counters) -> None:
 
     with logbook.phase("load"):
         tokenizer = models.open_tokenizer(manifest)
-        loaded = models.open_model(manifest, kind, config, method.quantization(config), device.torch_name)
+        weights = models.stored_weights(manifest)
+        loaded = models.open_model(kind, weights, config, method.quantization(config), device.torch_name)
         model = method.prepare(loaded, config)
         test, training = _examples(task, config)
     logbook.resolve({**models.facts(manifest), **resolved.settings(model), **_data_facts(task)})

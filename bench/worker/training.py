@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import torch
+
 from bench.worker.batches import Batch, Encoder, batches, cut
 from bench.worker.logbook import Logbook
 from bench.worker.loop import Steps, Trainer, keeping_the_first_error, train
@@ -23,6 +25,8 @@ def train_all(
     encoder = Encoder(tokenizer, chat=task.chat)
     sequences, logbook.metrics["data.truncated"] = cut([encoder.whole(e) for e in examples], config.sequence_length)
     feed = batches(sequences, config, tokenizer.pad_token_id)
+    if config.protocol.evaluate_first:
+        evaluate_first(model, config.protocol.evaluate_first, logbook.device.torch_name)
     trainer = Trainer(model, config, logbook.device)
     logbook.resolve({"optimizer.class": f"{type(trainer.optimizer).__module__}.{type(trainer.optimizer).__name__}"})
     if config.paging != "none" and logbook.device.torch_name.startswith("cuda"):
@@ -43,6 +47,15 @@ def train_all(
     state = tensors_in(trainer.optimizer.state)
     logbook.metrics["paging.state_bytes"] = sum(tensor.nbytes for tensor in state)
     return trainer, steps
+
+
+def evaluate_first(model: Any, shape: tuple[int, int], device: str) -> None:
+    """Make the pass over [sequences, length] that a protocol makes before it trains; what it gives is not looked at."""
+    model.eval()
+    ids = torch.zeros(shape, dtype=torch.long, device=device)
+    with torch.no_grad():
+        model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=True)
+    model.train()
 
 
 def _timed_steps(logbook: Logbook, trainer: Trainer, feed: Iterator[Batch], steps: Steps, counters: Counters) -> None:

@@ -10,12 +10,12 @@ import pytest
 from msgspec.structs import replace
 
 import bench
-from bench.analysis.cases import estimate, group, is_headline, newest, read
+from bench.analysis.cases import estimate, group, is_headline, newest, of_one_kind, ran, read
 from bench.analysis.match import comparisons
 from bench.schema import Kind, RunRecord
 from bench.schema.metrics import METRICS
 from bench.store import Stored
-from tests.records import METHODS, failed, filled, fixed_shape, learning, record
+from tests.records import METHODS, cases_of, failed, filled, fixed_shape, learning, predicted, published, record
 
 
 def under(version: str, made: RunRecord) -> RunRecord:
@@ -80,11 +80,11 @@ def test_comparison_takes_equal_work_only(tmp_path: Path) -> None:
 
 
 def test_comparison_never_mixes_kinds_devices_or_models(tmp_path: Path) -> None:
-    """One comparison a device, kind and model."""
+    """One comparison a device and model; a prediction is in none, for it has no speed."""
     runs = [record(fixed_shape("full")), record(fixed_shape("lora"), device="another")]
     runs += [record(fixed_shape("qlora"), kind=Kind.PREDICTED), record(fixed_shape("qlora", model="tiny-llama"))]
     found = comparisons(group(read(filled(tmp_path, *runs))[0]))
-    assert len(found) == 4
+    assert [one.kind for one in found] == [Kind.MEASURED] * 3
     assert all(len(one.speed.cases) == 1 for one in found)
 
 
@@ -121,6 +121,27 @@ def test_reading_a_good_folder_warns_of_nothing(example_results: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         bench.load(example_results)
+
+
+def test_a_prediction_of_what_does_not_fit_is_an_answer() -> None:
+    """Its numbers stand although the run would end out of memory; of several predictions the newest alone counts."""
+    config = fixed_shape("full")
+    old, new = predicted(config), predicted(config, fits=False, started="2026-02-01T00:00:00Z")
+    (case,) = cases_of(replace(old, metrics={"train.peak_allocated": 1}), new)
+    assert case.values("train.peak_allocated") == [new.metrics["train.peak_allocated"]]
+    assert (len(case.ok), len(case.failed), len(case.answers)) == (1, 1, 1)
+    (short,) = cases_of(failed(config))
+    assert short.answers == ()
+
+
+def test_one_kind_is_taken_and_runs_come_first() -> None:
+    """Runs before predictions before published numbers; predictions are no runs, whatever else there is."""
+    kinds = [record(fixed_shape("full")), predicted(fixed_shape("full")), published(fixed_shape("full"), 5)]
+    for place, first in enumerate(kinds):
+        kept = cases_of(*kinds[place:])
+        assert [case.kind for case in of_one_kind(kept)] == [first.kind]
+        assert bool(ran(kept)) is (first.kind is Kind.MEASURED)
+    assert of_one_kind([]) == ran([]) == []
 
 
 def test_tries_and_experiments_are_no_headlines():

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from bench.analysis.values import DERIVED, NOT_ASKED, batch_speeds, reason, value
+from bench.analysis.values import DERIVED, NOT_ASKED, batch_speeds, is_answer, reason, value
 from bench.errors import UnknownNameError
-from bench.schema import Failure, RunRecord, Status
+from bench.schema import Failure, Kind, RunRecord, Status
 from bench.schema.metrics import METRICS
-from tests.records import failed, fixed_shape, learning, record
+from tests.records import failed, fixed_shape, learning, predicted, published, record
 
 
 def hand_made(**series: tuple[float | None, ...]) -> RunRecord:
@@ -70,7 +70,8 @@ def test_an_empty_record_has_no_values_but_reasons(name: str) -> None:
     """A record that holds nothing yields None, never 0, for every metric, with a reason: the device's, or not asked."""
     empty = replace(hand_made(), absent={}, metrics={})
     assert value(empty, name) is None
-    assert reason(empty, name) == ("exists on cuda only" if METRICS[name].devices else NOT_ASKED)
+    where = METRICS[name].devices
+    assert reason(empty, name) == (f"exists on {' and '.join(where)} only" if where else NOT_ASKED)
 
 
 def test_the_device_is_a_reason_only_where_it_lacks_the_metric() -> None:
@@ -79,6 +80,26 @@ def test_the_device_is_a_reason_only_where_it_lacks_the_metric() -> None:
     for device in ("cuda", "cuda:1"):
         made = record(fixed_shape("full", device=device), metrics={})
         assert reason(made, "train.sm_clock") == NOT_ASKED
+
+
+def test_a_prediction_lacks_what_is_computed() -> None:
+    """Whatever the device, a missing time is one that nothing took; sizes are not held, parts of the peak not there."""
+    for made in (predicted(fixed_shape("full")), predicted(fixed_shape("full"), fits=False)):
+        for name in ("train.step_seconds", "train.energy", "train.sm_clock", "evaluate.accuracy"):
+            assert reason(made, name) == "nothing is computed in a prediction"
+        assert reason(made, "train.peak_resident") == "predictions do not hold it"
+        less = replace(made, metrics={"at_peak.total": 5, "predict.capacity": 9})
+        assert reason(less, "at_peak.adapters") == "nothing of this was alive at the peak"
+    said = replace(predicted(fixed_shape("full")), absent={"predict.largest_batch": "no straight line."})
+    assert reason(said, "predict.largest_batch") == "no straight line."
+
+
+def test_what_is_not_a_prediction_says_what_it_is() -> None:
+    """A prediction that died has its failure, a published number lacks what its source does not say."""
+    died = failed(fixed_shape("full"), kind=Kind.PREDICTED)
+    assert reason(died, "train.step_seconds").startswith("oom in train: not enough memory")
+    assert not is_answer(died)
+    assert reason(published(fixed_shape("full"), 5), "train.step_seconds") == "its source does not say"
 
 
 def test_parts_of_a_peak_share_its_reason() -> None:

@@ -89,7 +89,9 @@ def main() -> None:
     config = configure(model=asked.model, method=asked.method, task="addition", packing=True, steps=asked.steps)
     method, task, manifest = load(METHODS[config.method]), load(TASKS[config.task]), cache.manifest(config.model)
     tokenizer = models.open_tokenizer(manifest)
-    loaded = models.open_model(manifest, models.model_class(manifest), config, method.quantization(config), "cpu")
+    loaded = models.open_model(
+        models.fetched_class(manifest), models.stored_weights(manifest), config, method.quantization(config), "cpu"
+    )
     encoder = Encoder(tokenizer, chat=False)
     sequences = [encoder.whole(example) for example in task.train(0, 400)]
     prepared = list(islice(batches(sequences, config, tokenizer.pad_token_id), 4))

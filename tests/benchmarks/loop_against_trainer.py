@@ -120,7 +120,9 @@ def main() -> None:
     )
     method, task, manifest = load(METHODS[config.method]), load(TASKS[config.task]), cache.manifest(config.model)
     tokenizer = models.open_tokenizer(manifest)
-    loaded = models.open_model(manifest, models.model_class(manifest), config, method.quantization(config), "cpu")
+    loaded = models.open_model(
+        models.fetched_class(manifest), models.stored_weights(manifest), config, method.quantization(config), "cpu"
+    )
     model = method.prepare(loaded, config)
     encoder = Encoder(tokenizer, chat=False)
     sequences = [encoder.whole(example) for example in task.train(0, 400)]

@@ -67,11 +67,11 @@ def test_without_a_gpu_the_processor_is_chosen(card):
 
 @pytest.mark.parametrize("card_gb", [1, 8, 12, 24, 40, 80, 180, 400])
 def test_a_card_gets_the_largest_open_model_that_fits(card, card_gb):
-    """On a card: GSM8K in bfloat16, and the largest open model with 12 bytes a parameter and 4 GB beside."""
+    """On a card: GSM8K in bfloat16, and the largest model of the ladder with 12 bytes a parameter and 4 GB beside."""
     card(card_gb * 10**9)
     work = choose(model=None, task=None, device=None, scale="small")
     assert (work.device, work.task, work.dtype) == ("cuda", "gsm8k", "bfloat16")
-    fits = {n for n, m in MODELS.items() if m.hub and not m.gated and 12 * m.parameters + 4e9 <= card_gb * 1e9}
+    fits = {n for n, m in MODELS.items() if m.ladder and 12 * m.parameters + 4e9 <= card_gb * 1e9}
     if not fits:
         assert work.model == "smollm2-135m"
         return

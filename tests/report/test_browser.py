@@ -11,7 +11,7 @@ from bench import store
 from bench.analysis.cases import group, read
 from bench.report.pages import build
 from bench.schema import Kind
-from tests.records import METHODS, filled, fixed_shape, record
+from tests.records import METHODS, filled, fixed_shape, on_card, predicted, published, record
 
 PAGES = ("index.html", "method.html", "learning", "failed")
 pytestmark = pytest.mark.browser
@@ -84,6 +84,24 @@ def test_the_banner_of_made_up_numbers_is_seen(browser: Any, tmp_path: Path, sch
     found = Axe().run(page, options={"preload": False}).response["violations"]
     assert [(rule["id"], rule["nodes"][0]["html"][:200]) for rule in found] == []
     page.context.close()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(360, "dark"), (1280, "light")])
+def test_predictions_are_accessible_and_fit(browser: Any, tmp_path: Path, width: int, scheme: str) -> None:
+    """Predictions beside other kinds: nothing overflows, no console error, and axe finds no violation on any page."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    config, long = fixed_shape("lora"), "somebody/benchmark, results of a run of theirs, " * 20
+    runs = [on_card(config), predicted(config), predicted(config, "h100-80gb", fits=False)]
+    root = filled(tmp_path / "results", *runs, published(config, 2**30, citation=long))
+    build(group(read(root)[0]), tmp_path / "site")
+    for path in (tmp_path / "site" / "index.html", *(tmp_path / "site").rglob("cases/*/*.html")):
+        page, trouble = opened(browser, path, width, scheme)
+        assert trouble == []
+        assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
+        found = Axe().run(page, options={"preload": False}).response["violations"]
+        assert [(rule["id"], rule["nodes"][0]["html"][:200]) for rule in found] == []
+        page.context.close()
 
 
 @pytest.mark.parametrize("name", ["index.html", "learning"])

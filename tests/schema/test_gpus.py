@@ -1,18 +1,24 @@
-"""The datasheets' peaks: they agree with the chips' arithmetic, and only a certain GPU has one."""
+"""The catalogue: peaks agree with the chips' arithmetic, only a certain GPU has one, and names lead to products."""
 
 from __future__ import annotations
+
+import re
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.errors import UnknownNameError
 from bench.schema import gpus
-from bench.schema.gpus import GIB, SKUS, Peak, identify
+from bench.schema.gpus import ALIASES, GIB, SKUS, Peak, by_slug, identify
+from bench.schema.totals import TOTALS
 
 HALF = {
     "A100-SXM4-40GB": 2048, "A100-PCIE-40GB": 2048, "A100-SXM4-80GB": 2048, "A100 80GB PCIe": 2048, "A30": 2048,
     "A40": 1024, "A10": 1024, "RTX A6000": 1024, "A10G": 512, "GeForce RTX 3090": 512, "GeForce RTX 4090": 512,
     "H100 80GB HBM3": 4096, "H100 PCIe": 4096, "H200": 4096, "L4": 1024, "L40": 512, "L40S": 1024,
+    "RTX 6000 Ada Generation": 1024, "GeForce RTX 5090": 512, "RTX PRO 6000 Blackwell Workstation Edition": 1024,
     "Tesla V100-SXM2-16GB": 1024, "Tesla V100-SXM2-32GB": 1024, "Tesla T4": 1024,
 }  # fmt: skip
 """Dense 16-bit operations a clock and multiprocessor, accumulated in float32."""
@@ -62,6 +68,10 @@ def test_every_product_has_a_source_and_a_name_of_its_own():
         ("NVIDIA L40S", 142, 46068, 384),
         ("NVIDIA A10G", 80, 23028, 384),
         ("NVIDIA GeForce RTX 4090", 128, 24564, 384),
+        ("NVIDIA GeForce RTX 5090", 170, 32607, 512),
+        ("NVIDIA RTX 6000 Ada Generation", 142, 49140, 384),
+        ("NVIDIA RTX PRO 6000 Blackwell Server Edition", 188, 97887, 512),
+        ("NVIDIA GH200 480GB", 132, 97871, 6144),
         ("Tesla T4", 40, 15360, 256),
     ],
 )
@@ -129,3 +139,95 @@ def test_any_other_name_is_nobody(name, multiprocessors, memory):
     """Whatever NVML might say, only exact agreement leads to an entry."""
     found = identify(name, multiprocessors=multiprocessors, memory=memory)
     assert found is None or found.name in name
+
+
+def test_slugs_are_short_lower_case_and_each_products_own():
+    """A slug can be typed and be a folder's name; no two products share one, and no alias hides one."""
+    slugs = [sku.slug for sku in SKUS]
+    assert len(set(slugs)) == len(slugs)
+    assert all(re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", slug) for slug in slugs)
+    assert not ALIASES.keys() & set(slugs)
+
+
+@pytest.mark.parametrize("sku", SKUS, ids=lambda sku: sku.slug)
+def test_slugs_and_nvmls_names_lead_to_the_product(sku):
+    """In any case, with spaces, underscores or hyphens, with or without the maker's name."""
+    for name in (sku.slug, sku.slug.upper(), sku.slug.replace("-", "_"), sku.slug.replace("-", " ")):
+        assert by_slug(name) is sku
+    assert by_slug(sku.name) is by_slug(f"NVIDIA {sku.name}") is sku
+
+
+@pytest.mark.parametrize(
+    ("name", "slug"),
+    [
+        ("A100-80GB", "a100-80gb"),
+        ("A100", "a100-80gb"),
+        ("H100", "h100-80gb"),
+        ("H100 80GB", "h100-80gb"),
+        ("L40S", "l40s"),
+        ("4090", "rtx-4090"),
+        ("RTX 6000 Ada", "rtx-6000-ada"),
+        ("A6000", "rtx-a6000"),
+    ],
+)
+def test_what_people_call_a_card_leads_to_the_common_one(name, slug):
+    """The spellings the documentation uses, and a generation's name where one card is the usual one."""
+    assert by_slug(name).slug == slug
+
+
+def test_every_alias_leads_somewhere():
+    """An alias that outlives its product would be found only by whoever types it."""
+    assert {by_slug(name).slug for name in ALIASES} == set(ALIASES.values())
+
+
+def test_an_unknown_card_is_refused_with_the_nearest():
+    """The message names what was meant and lists what is known."""
+    with pytest.raises(UnknownNameError, match=r"unknown GPU 'l40x'. Did you mean 'l40[s]?'\? Known: .*rtx-3090"):
+        by_slug("L40X")
+    for name in ("V100", "", "RTX"):
+        with pytest.raises(UnknownNameError):
+            by_slug(name)
+
+
+@given(st.text())
+def test_any_other_text_is_no_card(name):
+    """Whatever is typed, it is a product or a refusal."""
+    with suppress(UnknownNameError):
+        assert by_slug(name) in SKUS
+
+
+def test_the_sizes_people_buy_are_there():
+    """A card of 16, 24, 32, 40, 48, 80, 94, 96 and 141 GB can be predicted for."""
+    known = {sku.memory_gib for sku in SKUS if sku.memory_bytes is not None}
+    assert known >= {16, 24, 32, 40, 48, 80, 94, 96, 141, 180}
+
+
+@pytest.mark.parametrize("sku", SKUS, ids=lambda sku: sku.slug)
+def test_cuda_sees_a_little_less_than_the_product_has(sku):
+    """Between nine tenths and all of it, with where it was printed; or nothing, and why."""
+    assert sku.memory_source
+    assert sku.memory_bytes is None or 0.9 < sku.memory_bytes / (sku.memory_gib * GIB) < 1
+
+
+@pytest.mark.parametrize(
+    ("slug", "mebibytes"),
+    [
+        ("a100-40gb", 40960), ("a100-80gb", 81920), ("h100-80gb", 81559), ("h100-nvl", 95830), ("h200", 143771),
+        ("a10g", 23028), ("l4", 23034), ("l40s", 46068), ("t4", 15360), ("rtx-4090", 24564), ("rtx-5090", 32607),
+        ("rtx-6000-ada", 49140), ("rtx-pro-6000-server", 97887), ("b200", 183359), ("gh200", 97871),
+    ],
+)  # fmt: skip
+def test_cuda_sees_less_than_nvml_does(slug, mebibytes):
+    """NVML's total, as nvidia-smi prints it, includes up to 5 % that the driver keeps."""
+    assert 0.94 < by_slug(slug).memory_bytes / (mebibytes * 1024**2) < 1
+
+
+def test_every_total_belongs_to_a_product():
+    """The table of totals and the table of products name the same cards."""
+    assert TOTALS.keys() == {sku.slug for sku in SKUS}
+
+
+def test_capabilities_are_those_of_the_chips():
+    """One architecture a chip, so cards of one chip share a capability; each is NVIDIA's pair of numbers."""
+    assert {sku.capability for sku in SKUS} == {(7, 0), (7, 5), (8, 0), (8, 6), (8, 9), (9, 0), (10, 0), (12, 0)}
+    assert all((sku.capability >= (8, 0)) == (sku.bfloat16 is not None) for sku in SKUS)

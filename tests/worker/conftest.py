@@ -44,8 +44,8 @@ def prepared(tiny_cache: Path) -> Callable[[RunConfig], Any]:
     def prepare(config: RunConfig) -> Any:
         method = load(METHODS[config.method])
         manifest = cache.manifest(config.model)
-        kind = models.model_class(manifest)
-        model = models.open_model(manifest, kind, config, method.quantization(config), "cpu")
+        kind, weights = models.fetched_class(manifest), models.stored_weights(manifest)
+        model = models.open_model(kind, weights, config, method.quantization(config), "cpu")
         return method.prepare(model, config)
 
     return prepare

@@ -34,7 +34,7 @@ def test_code_that_comes_with_a_model_is_never_run(tiny_cache, tmp_path):
     manifest = cache.Manifest(name="evil", folder=str(tmp_path), source="folder", origin="evil", revision="sha256:0")
 
     with pytest.raises(UnsupportedError, match="EvilForCausalLM"):
-        models.model_class(manifest)
+        models.fetched_class(manifest)
 
 
 def test_a_model_that_is_not_here_says_how_to_fetch_it(tiny_cache):

@@ -14,8 +14,9 @@ from bench.schema.metrics.memory import MEMORY
 from bench.schema.metrics.metric import Metric
 from bench.schema.metrics.outcome import OUTCOME
 from bench.schema.metrics.paging import PAGING
+from bench.schema.metrics.prediction import PREDICTION
 from bench.schema.metrics.speed import SPEED
 
-METRICS: Mapping[str, Metric] = MappingProxyType({**OUTCOME, **SPEED, **MEMORY, **PAGING, **MACHINE})
+METRICS: Mapping[str, Metric] = MappingProxyType({**OUTCOME, **SPEED, **MEMORY, **PAGING, **MACHINE, **PREDICTION})
 
 __all__ = ["METRICS", "Metric"]

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from bench.schema import Kind
 from bench.schema.catalogue import Scalar
 from bench.worker.probes import Meters
 from bench.worker.probes.trace import Recorder
@@ -31,9 +32,10 @@ class StepClock(Protocol):
 
 
 class Device(Protocol):
-    """A device. `torch_name` is what tensors are moved to."""
+    """A device. `torch_name` is what tensors are moved to, `kind` what its numbers are."""
 
     torch_name: str
+    kind: Kind
 
     def synchronize(self) -> None:
         """Block until all queued work is done."""

@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import torch
 
+from bench.schema import Kind
 from bench.schema.catalogue import Scalar
 from bench.worker.devices import Shortage
 from bench.worker.probes import Meters
@@ -41,6 +42,7 @@ class Cpu:
     """Torch's CPU backend. Linux tells what a process holds and what it waits for; elsewhere that stays unmeasured."""
 
     torch_name = "cpu"
+    kind = Kind.MEASURED
 
     def synchronize(self) -> None:
         """Nothing is queued on a CPU."""

@@ -12,6 +12,7 @@ import torch
 
 from bench import nvml
 from bench.errors import UnsupportedError
+from bench.schema import Kind
 from bench.schema.catalogue import Scalar
 from bench.worker.devices import Shortage
 from bench.worker.devices.cpu import Cpu
@@ -57,6 +58,7 @@ class Cuda:
     """The first visible CUDA device. `cuda` is torch.cuda, or what stands for it."""
 
     torch_name = "cuda:0"
+    kind = Kind.MEASURED
 
     def __init__(self, cuda: Any = torch.cuda) -> None:
         if not cuda.is_available():

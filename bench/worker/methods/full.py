@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from bench.schema import RunConfig
-from bench.worker.methods import Method, plain_base
+from bench.worker.methods import Method, checkpoint_activations, plain_base
 
 
 def prepare(model: Any, config: RunConfig) -> Any:
     """Make every weight trainable."""
     model.requires_grad_(True)
-    if config.gradient_checkpointing:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    checkpoint_activations(model, config)
     return model
 
 

@@ -9,9 +9,12 @@ from peft import prepare_model_for_kbit_training
 from transformers import BitsAndBytesConfig
 
 from bench.schema import RunConfig
+from bench.schema.methods.options import QUANTIZATION_OPTIONS
 from bench.worker import quantized
-from bench.worker.methods import Method
-from bench.worker.methods.lora import with_adapters
+from bench.worker.methods import Method, checkpoint_activations
+from bench.worker.methods.lora import variant
+
+LORA = variant(dict.fromkeys(QUANTIZATION_OPTIONS))
 
 
 def quantization(config: RunConfig) -> BitsAndBytesConfig:
@@ -29,16 +32,22 @@ def quantization(config: RunConfig) -> BitsAndBytesConfig:
 
 def prepare(model: Any, config: RunConfig) -> Any:
     """Refuse broken kernels, then freeze, cast and wrap. Raises `KernelError`."""
+    quantized.quantize_experts(model, quantization(config))
     quantized.keep_weights_in_place(model)
     quantized.check_kernels(model)
-    checkpointing = {"use_gradient_checkpointing": config.gradient_checkpointing}
-    if config.gradient_checkpointing:
-        checkpointing["gradient_checkpointing_kwargs"] = {"use_reentrant": False}  # type: ignore[assignment]
-    if config.options["prepare_kbit"]:
-        model = prepare_model_for_kbit_training(model, **checkpointing)
-    elif config.gradient_checkpointing:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    return with_adapters(model, config)
+    return LORA.wrap(ready(model, config), config)
+
+
+def ready(model: Any, config: RunConfig) -> Any:
+    """Freeze a quantised base, with all that is not quantised in float32 if the config says so."""
+    if not config.options["prepare_kbit"]:
+        checkpoint_activations(model, config)
+        return model
+    return prepare_model_for_kbit_training(
+        model,
+        use_gradient_checkpointing=config.gradient_checkpointing,
+        gradient_checkpointing_kwargs={"use_reentrant": False},
+    )
 
 
 METHOD = Method(quantization=quantization, prepare=prepare, saves_adapter=True)

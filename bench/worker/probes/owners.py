@@ -29,8 +29,9 @@ def owners(model: torch.nn.Module, optimizer: torch.optim.Optimizer | None = Non
     found: dict[int, Block] = {}
     for category, tensor in _owned(model, optimizer):
         storage = tensor.untyped_storage()
-        if storage.device.type != "meta" and storage.nbytes():
-            found.setdefault(storage.data_ptr(), Block(storage.data_ptr(), storage.nbytes(), category))
+        address = storage.data_ptr()  # 0 on the meta device, and for no bytes
+        if address:
+            found.setdefault(address, Block(address, storage.nbytes(), category))
     return list(found.values())
 
 

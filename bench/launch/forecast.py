@@ -1,0 +1,81 @@
+"""What runs on this machine's GPU are predicted to need, before any time is spent on them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bench import store
+from bench.launch import machine
+from bench.launch.predict import launcher_for, predicted_by
+from bench.schema import Kind, RunConfig, RunRecord, Status, gpus
+
+MARGIN = 1.15
+"""What needs more than this times the card's memory is not tried: half as much again as the largest error that
+predictions are held to (10 % for quantised bases), so that a prediction alone hardly keeps a run from being made."""
+
+GIB = 2**30
+
+
+class Forecasts:
+    """Predicts each config once for the card of this machine, and keeps its records below `root` if there is one.
+
+    A config that cannot be predicted, or a card nobody knows, stops nothing: there is no forecast then. Close it in
+    the end.
+    """
+
+    def __init__(self, root: Path | None) -> None:
+        self._root = root
+        self._card = gpus.of(machine.facts())
+        self._launcher = launcher_for(f"fake:{self._card.slug}") if self._card else None
+        self._told: dict[bytes, store.Stored] = {}
+        if root and root.is_dir():
+            self._take_from(root)
+
+    def close(self) -> None:
+        """Let go of the process that predicts."""
+        if self._launcher:
+            self._launcher.close()
+
+    def _take_from(self, root: Path) -> None:
+        """Take what was predicted before for this card with the stack installed here."""
+        stack = machine.stack()
+        for found in store.scan(root):
+            if isinstance(found, store.Unreadable) or found.record.kind is not Kind.PREDICTED:
+                continue
+            same_stack = stack.items() <= found.record.environment.items()
+            if self._card and same_stack and found.record.config.device == f"fake:{self._card.slug}":
+                self._told[found.record.config.identity] = found
+
+    def told(self, config: RunConfig) -> store.Stored | None:
+        """Return the prediction of `config` on this machine's card; None where there is none."""
+        if self._card is None or self._launcher is None:
+            return None
+        if config.identity not in self._told:
+            asked = config.but(device=f"fake:{self._card.slug}", seed=0)
+            self._told[config.identity] = predicted_by(self._launcher, asked, self._root)
+        found = self._told[config.identity]
+        return found if found.record.status in (Status.OK, Status.OOM) else None
+
+    def sentence(self, config: RunConfig) -> str:
+        """Say what `config` is predicted to need, or why nobody knows."""
+        if self._card is None:
+            return "no forecast: this GPU is not in the catalogue"
+        found = self.told(config)
+        if found is None:
+            failure = self._told[config.identity].record.failure
+            return f"no forecast: {failure.message if failure else 'the prediction failed'}"
+        return f"predicted {needed(found.record)}"
+
+
+def needed(record: RunRecord) -> str:
+    """Say what a predicted run needs at the level of the device, and whether it fits."""
+    peaks = [size for name, size in record.metrics.items() if name.endswith(".peak_device")]
+    said = f"{max(peaks) / GIB:.3g} GiB" if peaks else "unknown"
+    return said if record.status is Status.OK else f"{said}, which does not fit"
+
+
+def far_beyond(record: RunRecord) -> bool:
+    """Tell whether a predicted run needs so much more than the card has that it is not worth trying."""
+    peaks = [size for name, size in record.metrics.items() if name.endswith(".peak_reserved")]
+    capacity = record.metrics.get("predict.capacity")
+    return record.status is Status.OOM and capacity is not None and max(peaks, default=0) > MARGIN * capacity

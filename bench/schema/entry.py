@@ -1,0 +1,47 @@
+"""What the catalogue is made of: names with their code, and the settings they take."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from bench.errors import BadValueError
+
+Scalar = bool | int | float | str
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One setting of a method: its default decides its type; `choices`, if any, its values."""
+
+    default: Scalar
+    about: str
+    choices: tuple[Scalar, ...] = ()
+    minimum: float | None = None
+
+    def checked(self, name: str, value: Any) -> Scalar:
+        """Return `value` as this option's type, or raise `BadValueError`."""
+        kind = type(self.default)
+        if kind is float and type(value) is int:
+            value = float(value)
+        if type(value) is not kind:
+            raise BadValueError(f"option {name}={value!r} must be of type {kind.__name__}, like {self.default!r}.")
+        if self.choices and value not in self.choices:
+            known = ", ".join(map(repr, self.choices))
+            raise BadValueError(f"option {name}={value!r} is not one of {known}.")
+        if self.minimum is not None and isinstance(value, int | float) and value < self.minimum:
+            raise BadValueError(f"option {name}={value!r} is below its minimum {self.minimum:g}.")
+        result: Scalar = value
+        return result
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A name of the catalogue: `target` is "module:object", resolved in the worker only."""
+
+    target: str
+    label: str
+    about: str
+    options: Mapping[str, Option] = field(default_factory=lambda: MappingProxyType({}))

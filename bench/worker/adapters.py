@@ -1,0 +1,89 @@
+"""peft's adapters from a run's options: one builder for every method that freezes a base and trains an adapter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import peft
+
+from bench.errors import UnsupportedError
+from bench.schema import RunConfig
+from bench.worker.methods import Method, checkpoint_activations, plain_base
+
+Fields = Callable[[Any, RunConfig], Mapping[str, Any]]
+"""Takes the model that is to be wrapped and the run's config; returns fields of peft's config."""
+
+NOT_FIELDS = frozenset({"targets", "autocast_adapter_dtype"})
+
+
+def nothing_more(*_: Any) -> Mapping[str, Any]:
+    """Compute no fields."""
+    return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """How a method's options become one of peft's config classes, and its adapter a part of a model.
+
+    `names` maps options to fields that are called otherwise in peft, or to None if peft has no such field.
+    `unset` are options that leave the choice to peft where they are 0 or empty. `fixed` are fields that make
+    the method what it is; `computed` gives those that depend on the model or on several options.
+    """
+
+    config_class: str
+    names: Mapping[str, str | None] = field(default_factory=lambda: MappingProxyType({}))
+    unset: tuple[str, ...] = ()
+    fixed: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    computed: Fields = nothing_more
+
+    def fields(self, model: Any, config: RunConfig) -> dict[str, Any]:
+        """Return the fields of peft's config."""
+        found: dict[str, Any] = {"task_type": "CAUSAL_LM", **self.fixed}
+        for option, value in config.options.items():
+            name = None if option in NOT_FIELDS else self.names.get(option, option)
+            if name is not None:
+                found[name] = None if option in self.unset and not value else value
+        if "targets" in config.options:
+            found["target_modules"] = targets(str(config.options["targets"]))
+        return {**found, **self.computed(model, config)}
+
+    def wrap(self, model: Any, config: RunConfig) -> Any:
+        """Freeze `model` and add the adapter; raises `UnsupportedError` in peft's words."""
+        described = getattr(peft, self.config_class, None)
+        if described is None:
+            raise UnsupportedError(f"peft {peft.__version__} has no {self.config_class}, which {config.method} needs.")
+        cast = bool(config.options.get("autocast_adapter_dtype", True))
+        try:
+            settings = described(**self.fields(model, config))
+            return peft.get_peft_model(model, settings, autocast_adapter_dtype=cast)
+        except (ValueError, TypeError, NotImplementedError, ImportError) as refusal:
+            raise UnsupportedError(f"peft refuses these adapters of {config.method}: {refusal}") from refusal
+
+    def prepare(self, model: Any, config: RunConfig) -> Any:
+        """Make a plain base ready to train with this adapter; see `wrap`."""
+        checkpoint_activations(model, config)
+        return self.wrap(model, config)
+
+    def method(
+        self,
+        *,
+        optimizer: Callable[[Any, RunConfig], Any] | None = None,
+        after_step: Callable[[Any, int], None] | None = None,
+    ) -> Method:
+        """Return the method that trains this adapter on a plain base."""
+        return Method(plain_base, self.prepare, saves_adapter=True, optimizer=optimizer, after_step=after_step)
+
+
+def targets(said: str) -> str | list[str] | None:
+    """Read the option `targets`: peft's choice for the model's type, peft's own word, or names with commas between."""
+    if said == "default":
+        return None
+    return said if said == "all-linear" else listed(said)
+
+
+def listed(said: str) -> list[str]:
+    """Split names that are separated by commas."""
+    return [name.strip() for name in said.split(",") if name.strip()]

@@ -1,0 +1,102 @@
+"""Autograd on fake CUDA tensors in a build of torch without CUDA, by two entries in tables of function pointers.
+
+A CUDA build needs none of this. A CPU build lacks two things that autograd asks for:
+
+1. A device guard for CUDA. `torch._C._ensureCUDADeviceGuardSet` puts c10's FakeGuardImpl in place of a guard
+   that reports no devices, but a CPU build has no guard at all and the first gradient ends the process
+   (c10/core/impl/FakeGuardImpl.h, torch/csrc/Module.cpp). So a guard is registered whose every function
+   returns 0, and torch is asked to replace it.
+2. `CUDAHooksInterface::isBuilt`, which gradients that meet in one place ask through
+   `at::accelerator::getCurrentStream` (aten/src/ATen/detail/CUDAHooksInterface.h). So the table of the
+   hooks is copied, `isBuilt` answers 1 and `hasPrimaryContext`, which throws in a CPU build, answers 0.
+
+The positions in these tables are torch's C++ ABI, checked with 2.13. It changes the process for good.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bench.errors import UnsupportedError
+
+CHECKED = "2.13"
+CUDA = 1
+"""c10::DeviceType::CUDA (c10/core/DeviceType.h)."""
+
+REGISTER = "_ZN3c104impl19registerDeviceGuardENS_10DeviceTypeEPKNS0_24DeviceGuardImplInterfaceE"
+HOOKS = "_ZN2at6detail12getCUDAHooksEv"
+ENTRIES = 64
+"""Entries of a table that are filled or copied: more than either class has."""
+
+BEFORE_TABLE = 2
+"""Pointers before a table's first entry: offset to top, and run-time type information (Itanium C++ ABI, 2.5.2)."""
+
+IS_BUILT, HAS_PRIMARY_CONTEXT = 2, 4
+"""Entries of CUDAHooksInterface; the two before `isBuilt` are destructors."""
+
+_kept: list[Any] = []
+"""What torch now points to; it must live as long as the process."""
+
+
+def install() -> None:
+    """Make autograd work on fake CUDA tensors; once a process, nothing in a build with CUDA.
+
+    Raises `UnsupportedError` where this torch is not the one whose tables are known.
+    """
+    if _kept or torch.backends.cuda.is_built():  # type: ignore[no-untyped-call]
+        return
+    if not torch.__version__.startswith(f"{CHECKED}."):
+        raise UnsupportedError(
+            f"predictions without a CUDA build of torch need torch {CHECKED}; this is {torch.__version__}. "
+            "Install that release, or a CUDA build (which needs no GPU)."
+        )
+    try:
+        _register_guard()
+        _answer_built()
+    except (OSError, AttributeError) as error:
+        raise UnsupportedError(f"this build of torch cannot simulate a GPU: {error}") from error
+    accelerator = torch._C._accelerator_getAccelerator()
+    if accelerator.type != "cuda":
+        raise UnsupportedError(f"this build of torch takes {accelerator.type!r} for its accelerator, not the fake GPU.")
+
+
+def _library(name: str) -> ctypes.CDLL:
+    return ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / name))
+
+
+def _register_guard() -> None:
+    zero = ctypes.CFUNCTYPE(ctypes.c_long)(lambda: 0)
+    table = (ctypes.c_void_p * ENTRIES)(*[_address(zero)] * ENTRIES)
+    guard = (ctypes.c_void_p * 1)(ctypes.addressof(table))
+    register = getattr(_library("libc10.so"), REGISTER)
+    register.argtypes, register.restype = [ctypes.c_int8, ctypes.c_void_p], None
+    register(CUDA, ctypes.addressof(guard))
+    _kept.extend([zero, table, guard])
+    torch._C._ensureCUDADeviceGuardSet()
+
+
+def _answer_built() -> None:
+    hooks_of = getattr(_library("libtorch_cpu.so"), HOOKS)
+    hooks_of.restype = ctypes.c_void_p
+    pointer = ctypes.c_void_p.from_address(hooks_of())
+    original = pointer.value
+    assert original is not None
+    width = ctypes.sizeof(ctypes.c_void_p)
+    table = (ctypes.c_void_p * (BEFORE_TABLE + ENTRIES))()
+    ctypes.memmove(table, original - BEFORE_TABLE * width, (BEFORE_TABLE + ENTRIES) * width)
+    yes, no = ctypes.CFUNCTYPE(ctypes.c_long)(lambda: 1), ctypes.CFUNCTYPE(ctypes.c_long)(lambda: 0)
+    table[BEFORE_TABLE + IS_BUILT], table[BEFORE_TABLE + HAS_PRIMARY_CONTEXT] = _address(yes), _address(no)
+    pointer.value = ctypes.addressof(table) + BEFORE_TABLE * width
+    atexit.register(setattr, pointer, "value", original)  # Python is not called once it shuts down
+    _kept.extend([table, yes, no, pointer])
+
+
+def _address(function: Any) -> int:
+    address = ctypes.cast(function, ctypes.c_void_p).value
+    assert address is not None
+    return address

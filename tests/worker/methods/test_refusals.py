@@ -1,0 +1,51 @@
+"""What peft, as it is installed, does not do is a result `unsupported` in peft's words."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+import peft
+import pytest
+
+from bench.errors import BadValueError, UnsupportedError
+
+
+@pytest.mark.parametrize(
+    ("method", "settings", "said"),
+    [
+        ("prefix_tuning", {"gradient_checkpointing": True}, "PREFIX_TUNING does not work with gradient checkpointing"),
+        ("cartridge", {"gradient_checkpointing": True}, "CARTRIDGE does not work with gradient checkpointing"),
+        ("vblora", {"vector_length": 256}, "must be divisible by `vector_length`"),
+        ("c3a", {"block_size": 256}, "block size should be a factor of the input size"),
+        ("shira", {"rank": 32}, "more shira params than the total"),
+        ("osf", {"rank": 32}, "effective_rank"),
+        ("lora_orthogonal", {"rank": 3}, "rank to be even"),
+        ("adalora", {"tinit": 10, "steps": 10}, "schedule values"),
+        ("glora", {"targets": "embed_tokens"}, "does not support this layer type"),
+    ],
+)
+def test_a_refusal_names_the_method_and_quotes_peft(prepared, tiny_config, method, settings, said):
+    """Settings that do not fit the model or each other end with peft's own explanation."""
+    with pytest.raises(UnsupportedError, match=f"adapters of {method}: .*{said}"):
+        prepared(tiny_config(method, **settings))
+
+
+@pytest.mark.skipif(find_spec("sklearn") is not None, reason="scikit-learn is installed")
+def test_a_missing_package_is_named(prepared, tiny_config):
+    """AdaMSS says that it needs scikit-learn."""
+    with pytest.raises(UnsupportedError, match="adamss: scikit-learn is required"):
+        prepared(tiny_config("adamss"))
+
+
+def test_a_peft_without_the_method_says_so(prepared, tiny_config, monkeypatch):
+    """An older peft has fewer methods; the refusal names its version, what it lacks and what for."""
+    monkeypatch.delattr(peft, "VeraConfig")
+
+    with pytest.raises(UnsupportedError, match=f"peft {peft.__version__} has no VeraConfig, which vera needs"):
+        prepared(tiny_config("vera"))
+
+
+def test_tokens_that_are_no_numbers_are_a_mistake(prepared, tiny_config):
+    """A token is named by its id."""
+    with pytest.raises(BadValueError, match="tokens='hello'"):
+        prepared(tiny_config("trainable_tokens", tokens="hello"))
