@@ -96,7 +96,9 @@ class Session:
         stack = machine.stack()
         if self._is_on_gpu():
             self._forecasts = self._open.enter_context(closing(Forecasts(self._root)))
-        self._sweep = Sweep(self._root, launcher, self._device_slug(), stack, self._repeat, self._revisions())
+        self._sweep = Sweep(
+            self._root, launcher, self._device_slug(), stack, self._repeat, self._revisions(), self._kinds()
+        )
 
     @property
     def is_open(self) -> bool:
@@ -145,6 +147,11 @@ class Session:
             worker=DRY if self._options.dry_run else real,
             variables=variables,
         )
+
+    def _kinds(self) -> tuple[Kind, ...]:
+        if self._options.dry_run:
+            return (Kind.DRY,)
+        return (Kind.PREDICTED,) if self.work.predicted else (Kind.MEASURED,)
 
     def _is_on_gpu(self) -> bool:
         return self.work.device == "cuda" and not self._options.dry_run

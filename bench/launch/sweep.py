@@ -58,7 +58,7 @@ class Sweep:
 
     A finished run counts when it was made here (`launch.journal`) and configuration, seed,
     device, the versions of the training stack (`stack`) and the model's revision (in
-    `revisions`, by the model's name) are the same. Create it inside `locked(root)`.
+    `revisions`, by the model's name) are the same, and it is of one of `kinds`. Create it inside `locked(root)`.
     """
 
     root: Path
@@ -67,6 +67,7 @@ class Sweep:
     stack: Mapping[str, Scalar]
     repeat: Repeat = field(default_factory=Repeat)
     revisions: Mapping[str, str] = field(default_factory=dict)
+    kinds: tuple[Kind, ...] = (Kind.MEASURED, Kind.DRY)
     _finished: dict[bytes, list[store.Stored]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -80,7 +81,7 @@ class Sweep:
                     self._finished[_key(found.record.config)].append(found)
 
     def _is_mine(self, record: RunRecord) -> bool:
-        same_device = record.kind in (Kind.MEASURED, Kind.PREDICTED, Kind.DRY) and record.device == self.device
+        same_device = record.kind in self.kinds and record.device == self.device
         same_stack = all(record.environment.get(name) == self.stack.get(name) for name in STACK_FACTS | set(self.stack))
         revision = record.resolved.get("model.revision")  # absent where the run died before its model was there
         same_model = revision is None or revision == self.revisions.get(record.config.model, revision)

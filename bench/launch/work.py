@@ -118,6 +118,11 @@ class Work:
             counted = (0.0, 1.0)
             ballast = ({"paging": "ballast", "paging_fraction": 0.2},)
             limits = ballast if oversubscribe else "really runs the GPU out of room; ask for it with --oversubscribe"
+        guides = (
+            ("llama-3.1-8b", "llama-3.3-70b")
+            if self.predicted
+            else ("is about models of 8B and 70B; predict it with --device fake:<gpu>")
+        )
         thorough = self.scale == "full" or self.device != "cpu"
         return {
             "resident_optimizer": resident,
@@ -126,6 +131,7 @@ class Work:
             "fraction": (0.0, 0.25, 0.5, 0.75, 1.0) if thorough and self.scale != "smoke" else (0.0, 1.0),
             "counted_fraction": counted,
             "limiting": limits,
+            "guide_model": guides,
         }
 
     def _config(self, method: str, **settings: Any) -> RunConfig:
@@ -133,7 +139,8 @@ class Work:
         settings.setdefault("dtype", self.dtype)
         settings.setdefault("autocast", self.autocast(method))
         settings.setdefault("memory_limit", self.memory_limit)
-        return configure(model=self.model, task=self.task, device=self.device, method=method, **settings)
+        settings.setdefault("model", self.model)
+        return configure(task=self.task, device=self.device, method=method, **settings)
 
     def autocast(self, method: str) -> str:
         """Train a quantised base under autocast on a GPU, as the guide's section 5 does: the rest is float32."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from itertools import cycle, islice
 
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.schema.config import configure
+from bench.schema.config import Protocol, configure
 from bench.worker.batches import IGNORED, Encoder, Tokens, batches, cut, padded
 from bench.worker.tasks import Example
 
@@ -71,6 +71,42 @@ def test_packing_loses_and_repeats_no_token(given_sequences, length, seed):
     remaining = everything.copy()
     for token in seen:
         remaining.remove(token)
+
+
+shapes = st.lists(st.tuples(st.integers(1, 4), st.integers(1, 9)), min_size=1, max_size=4).map(tuple)
+
+
+@given(sequences, shapes, st.booleans())
+def test_a_protocols_batches_have_its_shapes_in_order_again_and_again(given_sequences, wanted, padding):
+    """One row of a padded batch is as long as that and the others a token shorter; no batch is the config's."""
+    protocol = Protocol(shapes=wanted, padded=padding)
+    stream = batches(given_sequences, config(protocol=protocol, packing=True, batch_size=7), PAD)
+
+    for batch, (rows, length) in zip(islice(stream, 2 * len(wanted)), cycle(wanted), strict=False):
+        lengths = batch.attention_mask.sum(dim=1).tolist()
+        assert tuple(batch.input_ids.shape) == (rows, length)
+        assert lengths == [length] + [max(1, length - padding)] * (rows - 1)
+
+
+@given(sequences, shapes)
+def test_a_protocols_batches_lose_and_repeat_no_token(given_sequences, wanted):
+    """They are cut from the shuffled sequences end to end."""
+    made = config(protocol=Protocol(shapes=wanted))
+    rows = (row for batch in batches(given_sequences, made, PAD) for row in batch.input_ids.tolist())
+    total = sum(len(sequence.ids) for sequence in given_sequences)
+    tape: list[int] = []
+    while len(tape) < total:
+        tape += next(rows)
+
+    assert sorted(tape[:total]) == sorted(token for sequence in given_sequences for token in sequence.ids)
+
+
+def test_a_mask_goes_to_the_device_only_if_it_masks_something():
+    """Nobody has to read back a mask of ones to find out that it can be left out."""
+    long, short = Tokens([1, 2, 3], [1, 2, 3]), Tokens([1, 2], [1, 2])
+
+    assert set(padded([long, long], PAD).on("cpu")) == {"input_ids", "labels"}
+    assert set(padded([long, short], PAD).on("cpu")) == {"input_ids", "labels", "attention_mask"}
 
 
 @given(sequences, st.integers(1, 10))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
+import weakref
 from itertools import islice
 
 import pytest
@@ -11,10 +13,11 @@ import torch
 from bench.errors import UnsupportedError
 from bench.schema import Status
 from bench.schema.codec import decode, encode
-from bench.schema.config import configure
+from bench.schema.config import Protocol, configure
 from bench.worker.batches import Encoder, batches, padded
 from bench.worker.logbook import Logbook
 from bench.worker.loop import Steps, Trainer, train
+from bench.worker.methods import lora
 from bench.worker.tasks.addition import TASK
 
 
@@ -138,3 +141,97 @@ def test_optimisers_move_the_weights(prepared, optimizer, tokenizer, cpu):
     Trainer(model, config, cpu).step([next(iter(islice(batches(sequences(tokenizer), config, 0), 1)))])
 
     assert all((b != p).any() for b, p in zip(before, model.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(("first", "left"), [(False, False), (True, True)])
+def test_gradients_are_released_where_the_protocol_says(prepared, tiny_config, tokenizer, cpu, first, left):
+    """At a step's end, or only as the next one begins."""
+    config = tiny_config(protocol=Protocol(zero_grad_first=first))
+    trainer = Trainer(prepared(config), config, cpu)
+    batch = padded(sequences(tokenizer, 2), 0)
+    trainer.step([batch])
+    seen = []
+
+    trainer.step([batch], lambda _: seen.append(any(p.grad is not None for p in trainer.parameters)))
+
+    assert seen[0] is False
+    assert any(p.grad is not None for p in trainer.parameters) is left
+
+
+@pytest.mark.parametrize(
+    ("outputs", "alive_at"),
+    [("loss", set()), ("backward", {"backward"}), ("forward", {"backward", "optimizer", "end", "next forward"})],
+)
+def test_outputs_live_as_long_as_the_protocol_says(prepared, tiny_config, tokenizer, cpu, outputs, alive_at):
+    """Until the loss is taken, until the backward pass is done, or into the next step's forward pass."""
+    config = tiny_config(protocol=Protocol(outputs=outputs))
+    trainer = Trainer(prepared(config), config, cpu)
+    batch = padded(sequences(tokenizer, 2), 0)
+    made: list[weakref.ref] = []
+    trainer.model.register_forward_hook(lambda *hooked: made.append(weakref.ref(hooked[-1])))
+    alive = set()
+
+    def note(stage):
+        if made and made[0]() is not None:
+            alive.add("next forward" if len(made) == 1 and "end" in seen and stage == "forward" else stage)
+        seen.append(stage)
+
+    seen: list[str] = []
+    trainer.step([batch], note)
+    trainer.step([batch], note)
+
+    assert alive == alive_at
+
+
+def test_a_forward_pass_fills_a_cache_only_if_the_protocol_says_so(prepared, tiny_config, tokenizer, cpu):
+    """As models do that nobody tells not to."""
+    for wanted in (False, True):
+        config = tiny_config(protocol=Protocol(use_cache=wanted))
+        trainer = Trainer(prepared(config), config, cpu)
+        filled = []
+        trainer.model.register_forward_hook(lambda *hooked, to=filled: to.append(hooked[-1].past_key_values is not None))
+
+        trainer.step([padded(sequences(tokenizer, 2), 0)])
+
+        assert filled == [wanted]
+
+
+def test_another_loop_trains_the_same(prepared, tiny_config, tokenizer, cpu):
+    """What a protocol changes is memory: loss and weights after three steps are the same to the last digit."""
+    found = []
+    for protocol in (Protocol(), Protocol(use_cache=True, outputs="forward", zero_grad_first=True)):
+        config = tiny_config(protocol=protocol, steps=3)
+        model = prepared(config)
+        trainer = Trainer(model, config, cpu)
+        losses = [trainer.step([padded(sequences(tokenizer, 4), 0)])[0].item() for _ in range(3)]
+        found.append((losses, [parameter.detach() for parameter in model.parameters()]))
+
+    assert found[0][0] == found[1][0]
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(found[0][1], found[1][1], strict=True))
+
+
+def test_a_method_may_bring_its_own_optimizer(prepared, tiny_config, cpu):
+    """LoRA+ trains its two factors at rates of their own, whatever the config's optimizer would do."""
+    config = tiny_config("loraplus", optimizer="adamw")
+
+    trainer = Trainer(prepared(config), config, cpu)
+
+    assert len({group["initial_lr"] for group in trainer.optimizer.param_groups}) == 2
+
+
+def test_a_method_is_called_after_every_step_while_gradients_are_there(
+    prepared, tiny_config, tokenizer, cpu, monkeypatch
+):
+    """With the model and the step's number, from 1."""
+    called = []
+
+    def after_step(model, number):
+        called.append((number, all(p.grad is not None for p in model.parameters() if p.requires_grad)))
+
+    monkeypatch.setattr(lora, "METHOD", dataclasses.replace(lora.METHOD, after_step=after_step))
+    config = tiny_config("lora")
+    trainer = Trainer(prepared(config), config, cpu)
+    for _ in range(2):
+        trainer.step([padded(sequences(tokenizer, 2), 0)])
+
+    assert called == [(1, True), (2, True)]

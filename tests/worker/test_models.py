@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file
 
 from bench import cache
 from bench.errors import NotFetchedError, UnsupportedError
@@ -48,6 +49,24 @@ def test_the_tiny_model_is_the_same_every_time(prepared, tiny_config):
     first, second = (prepared(tiny_config("full")) for _ in range(2))
 
     assert all((a == b).all() for a, b in zip(first.parameters(), second.parameters(), strict=True))
+
+
+def test_weights_may_be_given_instead_of_stored(tiny_cache, prepared, tiny_config):
+    """A model made of tensors in memory is the one that is loaded from the file they came from."""
+    config = tiny_config("full")
+    manifest = cache.manifest("tiny-llama")
+    kind = models.fetched_class(manifest)
+    given = {
+        "pretrained_model_name_or_path": None,
+        "config": kind.config_class.from_pretrained(manifest.folder),
+        "state_dict": load_file(Path(manifest.folder, "model.safetensors")),
+    }
+
+    made = models.open_model(kind, given, config, None, "cpu")
+
+    for ours, stored in zip(made.parameters(), prepared(config).parameters(), strict=True):
+        assert (ours == stored).all()
+    assert made.config.use_cache is False
 
 
 def test_bytes_survive_the_tiny_tokenizer(tokenizer):

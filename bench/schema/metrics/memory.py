@@ -118,6 +118,12 @@ MEMORY: Mapping[str, Metric] = MappingProxyType({
             f"Bytes of {what}, at the moment of the training step's peak.")
         for category, what in CATEGORIES.items()
     },
+    "merge.weights_before": Metric(
+        "B", "neither", "exact", "weights before merging",
+        "Bytes of the model's weights with its adapter before it is merged: base, quantisation state and adapter."),
+    "merge.weights_after": Metric(
+        "B", "lower", "exact", "weights after merging",
+        "Bytes of the merged model's weights. `merge.quantization` of the run says whether they are still quantised."),
     "at_peak.total": Metric(
         "B", "lower", "near-exact", "at the peak: all tensors",
         "Bytes of tensors alive at the peak of the traced step: the sum of all categories."),

@@ -11,10 +11,10 @@ from functools import partial
 import torch
 
 from bench.errors import UnsupportedError
-from bench.schema.catalogue import DEVICES, Scalar, load
+from bench.schema.catalogue import DEVICES, Scalar, is_predicted, load
 from bench.schema.metrics import METRICS
 from bench.worker.devices import Device
-from bench.worker.doctor import kernels, paging
+from bench.worker.doctor import kernels, paging, predictions
 from bench.worker.probes import Meter, metered
 from bench.worker.probes.attribution import replay
 from bench.worker.probes.canary import canary
@@ -36,8 +36,10 @@ class Finding:
 
 
 def findings() -> Iterator[Finding]:
-    """Examine every device of the catalogue."""
+    """Examine every device of the catalogue, the simulated one last: it changes the process for good."""
     for name, entry in DEVICES.items():
+        if is_predicted(name):
+            continue
         try:
             device: Device = load(entry)()
         except UnsupportedError as refusal:
@@ -50,6 +52,7 @@ def findings() -> Iterator[Finding]:
         yield from _checked(name, "4-bit kernels", partial(kernels.checked, device.torch_name))
         for what, check in paging.checks(name):
             yield from _checked(name, what, check)
+    yield from _checked("fake", "predictions", predictions.checked)
 
 
 def device_facts() -> dict[str, Scalar]:

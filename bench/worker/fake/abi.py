@@ -56,10 +56,11 @@ def install() -> None:
             "Install that release, or a CUDA build (which needs no GPU)."
         )
     try:
-        _register_guard()
-        _answer_built()
+        register, hooks_of = _library("libc10.so")[REGISTER], _library("libtorch_cpu.so")[HOOKS]
     except (OSError, AttributeError) as error:
         raise UnsupportedError(f"this build of torch cannot simulate a GPU: {error}") from error
+    _register_guard(register)
+    _answer_built(hooks_of)
     accelerator = torch._C._accelerator_getAccelerator()
     if accelerator.type != "cuda":
         raise UnsupportedError(f"this build of torch takes {accelerator.type!r} for its accelerator, not the fake GPU.")
@@ -69,19 +70,17 @@ def _library(name: str) -> ctypes.CDLL:
     return ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / name))
 
 
-def _register_guard() -> None:
+def _register_guard(register: Any) -> None:
     zero = ctypes.CFUNCTYPE(ctypes.c_long)(lambda: 0)
     table = (ctypes.c_void_p * ENTRIES)(*[_address(zero)] * ENTRIES)
     guard = (ctypes.c_void_p * 1)(ctypes.addressof(table))
-    register = getattr(_library("libc10.so"), REGISTER)
     register.argtypes, register.restype = [ctypes.c_int8, ctypes.c_void_p], None
     register(CUDA, ctypes.addressof(guard))
     _kept.extend([zero, table, guard])
     torch._C._ensureCUDADeviceGuardSet()
 
 
-def _answer_built() -> None:
-    hooks_of = getattr(_library("libtorch_cpu.so"), HOOKS)
+def _answer_built(hooks_of: Any) -> None:
     hooks_of.restype = ctypes.c_void_p
     pointer = ctypes.c_void_p.from_address(hooks_of())
     original = pointer.value

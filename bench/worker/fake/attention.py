@@ -1,63 +1,30 @@
 """Scaled dot-product attention on fake CUDA tensors: the kernel that a GPU would take, asked for by its name.
 
-A build without CUDA cannot choose among CUDA's kernels. The rules are those of select_sdp_backend in
-aten/src/ATen/native/transformers/cuda/sdp_utils.cpp, and what is done before a kernel is called is in
-aten/src/ATen/native/transformers/attention.cpp (scaled_dot_product_attention, preprocess_mask, pad_last_dim).
+A build without CUDA cannot choose among CUDA's kernels. What is done before a kernel is called is in
+aten/src/ATen/native/transformers/attention.cpp, by the names of whose functions it is done here; which copies torch
+2.13 makes was read from its compiled code.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own name for it)
 
-Backend = Literal["flash", "cudnn", "efficient", "math"]
+from bench.worker.fake.backends import HALF, Asked, Backend, Capability, backend
 
-HALF = (torch.float16, torch.bfloat16)
-FLASH_WIDEST = 256
-"""Widest head of the flash kernels (check_head_dim_size_flash)."""
-
-CUDNN_WIDEST = 128
-"""Widest head of cuDNN's kernels before capability 9.0 with new releases (check_cudnn_tensor_shapes)."""
-
-MASK_ALIGNMENT = 16
-"""The efficient kernel wants rows of a mask to start at multiples of so many elements (preprocess_mask)."""
+MASK_ALIGNMENT = 8
+"""Rows of a mask start at multiples of so many elements for the efficient kernel (preprocess_mask)."""
 
 HEAD_ALIGNMENT = 8
-"""Flash kernels want head widths in multiples of so many elements (pad_last_dim)."""
+"""Heads are padded to multiples of so many elements for flash kernels (pad_last_dim)."""
+
+Call = Callable[[Asked, float | None], torch.Tensor]
 
 
-class Asked(NamedTuple):
-    """What decides the kernel: types, widths of query's and value's heads, mask, fewer key heads than query heads."""
-
-    dtype: torch.dtype
-    width: int
-    value_width: int
-    masked: bool
-    grouped: bool
-
-
-def backend(asked: Asked, capability: tuple[int, int]) -> Backend:
-    """Choose as priority_order and the `can_use_` functions do, cuDNN first on Hopper and Blackwell data-centre GPUs.
-
-    Flash and cuDNN compute in 16 bits from capability 8.0 on; flash takes no mask. The efficient kernel takes float32
-    and masks, but no grouped heads; what is left is computed step by step.
-    """
-    half, recent = asked.dtype in HALF, capability >= (8, 0)
-    same_width = asked.width == asked.value_width
-    if half and capability in ((9, 0), (10, 0)) and same_width and asked.width <= CUDNN_WIDEST and not asked.masked:
-        return "cudnn"
-    if half and recent and not asked.masked and same_width and asked.width <= FLASH_WIDEST:
-        return "flash"
-    bfloat16_before_ampere = asked.dtype is torch.bfloat16 and not recent
-    if not asked.grouped and (half or asked.dtype is torch.float32) and not bfloat16_before_ampere:
-        return "efficient"
-    return "math"
-
-
-def scaled_dot_product_attention(capability: tuple[int, int]) -> Callable[..., torch.Tensor]:
+def scaled_dot_product_attention(capability: Capability) -> Callable[..., torch.Tensor]:
     """Return what stands for torch.nn.functional.scaled_dot_product_attention on a GPU of that capability."""
     original = F.scaled_dot_product_attention
 
@@ -73,79 +40,95 @@ def scaled_dot_product_attention(capability: tuple[int, int]) -> Callable[..., t
     ) -> torch.Tensor:
         if query.device.type != "cuda":
             return original(query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa)
-        query, key, value = (_autocast(tensor) for tensor in (query, key, value))
-        mask = None if attn_mask is None else _as_addend(_autocast(attn_mask), query.dtype)
-        grouped = enable_gqa and query.shape[-3] != key.shape[-3]
-        asked = Asked(query.dtype, query.shape[-1], value.shape[-1], mask is not None, grouped)
+        query, key, value = (_cast(tensor) for tensor in (query, key, value))
+        mask = None if attn_mask is None else _cast(attn_mask)
+        asked = Asked(query, key, value, mask, dropout_p, is_causal, enable_gqa)
         call = CALLS[backend(asked, capability)]
-        return call(query, key, value, mask, dropout_p, is_causal, scale)
+        with torch.autocast("cuda", enabled=False):  # what is inside runs below autocast
+            return call(asked._replace(mask=_addend(mask, query.dtype)), scale)
 
     return attention
 
 
-def _autocast(tensor: torch.Tensor) -> torch.Tensor:
-    """Cast as autocast does: this function is on its lower-precision list (aten/src/ATen/autocast_mode.h)."""
-    if torch.is_autocast_enabled("cuda") and tensor.is_floating_point():
+def _cast(tensor: torch.Tensor) -> torch.Tensor:
+    """Cast as autocast does: this function is on its list for lower precision (aten/src/ATen/autocast_mode.h)."""
+    if torch.is_autocast_enabled("cuda") and tensor.is_floating_point() and tensor.dtype is not torch.float64:
         return tensor.to(torch.get_autocast_dtype("cuda"))
     return tensor
 
 
-def _as_addend(mask: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """Turn a boolean mask into one that is added, a copy at every call (convert_boolean_attn_mask)."""
-    if mask.dtype is not torch.bool:
+def _addend(mask: torch.Tensor | None, dtype: torch.dtype) -> torch.Tensor | None:
+    """Make a mask that is added of a boolean one, a copy at every call (convert_boolean_attn_mask)."""
+    if mask is None or mask.dtype is not torch.bool:
         return mask
-    zero = torch.zeros((), dtype=dtype, device=mask.device)
-    return torch.where(mask, zero, torch.full((), float("-inf"), dtype=dtype, device=mask.device))
+    return torch.where(mask, 0.0, torch.scalar_tensor(-math.inf, dtype=dtype, device=mask.device))
 
 
-def _flash(query: Any, key: Any, value: Any, _: Any, dropout: float, causal: bool, scale: Any) -> torch.Tensor:
-    width = query.shape[-1]
+def _flash(asked: Asked, scale: float | None) -> torch.Tensor:
+    width = asked.query.shape[-1]
     missing = -width % HEAD_ALIGNMENT
-    if missing:
-        query, key, value = (F.pad(tensor, (0, missing)) for tensor in (query, key, value))
+    inputs = [F.pad(tensor, (0, missing)) for tensor in asked.inputs] if missing else asked.inputs
     scale = width**-0.5 if scale is None else scale
     out: torch.Tensor = torch.ops.aten._scaled_dot_product_flash_attention(
-        query, key, value, dropout, causal, False, scale=scale
+        *inputs, asked.dropout, asked.causal, False, scale=scale
     )[0]
     return out[..., :width] if missing else out
 
 
-def _cudnn(query: Any, key: Any, value: Any, mask: Any, dropout: float, causal: bool, scale: Any) -> torch.Tensor:
-    keeps = _needs_gradient(query, key, value)
+def _cudnn(asked: Asked, scale: float | None) -> torch.Tensor:
     out: torch.Tensor = torch.ops.aten._scaled_dot_product_cudnn_attention(
-        query, key, value, mask, keeps, dropout, causal, False, scale=scale
+        *asked.inputs, asked.mask, asked.takes_gradient(), asked.dropout, asked.causal, False, scale=scale
     )[0]
     return out
 
 
-def _efficient(query: Any, key: Any, value: Any, mask: Any, dropout: float, causal: bool, scale: Any) -> torch.Tensor:
+def _efficient(asked: Asked, scale: float | None) -> torch.Tensor:
+    mask = asked.mask
     if mask is not None:
-        length = mask.shape[-1]
-        if length % MASK_ALIGNMENT:
-            mask = F.pad(mask, (0, -length % MASK_ALIGNMENT))[..., :length]
-        mask = mask.expand(*query.shape[:-1], key.shape[-2])
-    keeps = _needs_gradient(query, key, value)
+        mask = _aligned(mask).expand(*asked.query.shape[:-1], asked.key.shape[-2])
     out: torch.Tensor = torch.ops.aten._scaled_dot_product_efficient_attention(
-        query, key, value, mask, keeps, dropout, causal, scale=scale
+        *asked.inputs, mask, asked.takes_gradient(), asked.dropout, asked.causal, scale=scale
     )[0]
     return out
 
 
-def _math(query: Any, key: Any, value: Any, mask: Any, dropout: float, causal: bool, scale: Any) -> torch.Tensor:
-    grouped = query.shape[-3] != key.shape[-3]
-    out: torch.Tensor = torch.ops.aten._scaled_dot_product_attention_math(
-        query, key, value, mask, dropout, causal, scale=scale, enable_gqa=grouped
-    )[0]
-    return out
+def _aligned(mask: torch.Tensor) -> torch.Tensor:
+    """Copy a mask whose rows start anywhere into wider rows, and take the columns it has (pad_bias)."""
+    *strides, last = mask.stride()
+    if last == 1 and all(stride % MASK_ALIGNMENT == 0 for stride in strides):
+        return mask
+    length = mask.shape[-1]
+    return F.pad(mask, (0, MASK_ALIGNMENT - length % MASK_ALIGNMENT))[..., :length]
 
 
-def _needs_gradient(*tensors: torch.Tensor) -> bool:
-    return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+def _math(asked: Asked, scale: float | None) -> torch.Tensor:
+    """Do what _scaled_dot_product_attention_math does, in 32 bits, and hold what it holds until it returns.
+
+    Called by its name it would not add the mask in place: it does not dare with a subclass of Tensor, as fake ones are.
+    """
+    wide = [tensor.float() if tensor.dtype in HALF else tensor for tensor in asked.inputs]
+    scale = asked.query.shape[-1] ** -0.5 if scale is None else scale
+    root = math.sqrt(abs(scale))
+    query, key, value = wide[0] * math.copysign(root, scale), wide[1], wide[2]
+    mask = asked.mask
+    if asked.causal:
+        lower = torch.ones(query.shape[-2], key.shape[-2], dtype=torch.bool, device=query.device).tril()
+        mask = _addend(lower, query.dtype)
+    if asked.grouped:
+        key, value = (_repeated(tensor, query.shape[-3]) for tensor in (key, value))
+    scores = torch.matmul(query, key.transpose(-2, -1) * root)
+    if mask is not None:
+        scores.add_(mask)
+    scores = torch.ops.aten._safe_softmax(scores, -1)
+    if asked.dropout > 0:
+        scores = torch.dropout(scores, asked.dropout, True)
+    return torch.matmul(scores, value).to(asked.query.dtype)
 
 
-CALLS: dict[Backend, Callable[..., torch.Tensor]] = {
-    "flash": _flash,
-    "cudnn": _cudnn,
-    "efficient": _efficient,
-    "math": _math,
-}
+def _repeated(tensor: torch.Tensor, heads: int) -> torch.Tensor:
+    """Give every query head a key head of its own (pre_process_group_query_attention_input)."""
+    times = heads // tensor.shape[-3]
+    return tensor if times == 1 else tensor.repeat_interleave(times, -3)
+
+
+CALLS: dict[Backend, Call] = {"flash": _flash, "cudnn": _cudnn, "efficient": _efficient, "math": _math}

@@ -11,10 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from bench.worker.fake.flash import ROWS, rounded_width
+from bench.worker.fake.flash_buffers import Shape, backward
 
 FLOAT, INDEX = 4, 8
 """Bytes of a float32 and of an int64."""
+
+WIDTH_STEP = 32
+"""Torch's flash kernels compute with head widths in multiples of so many (head_size_rounded)."""
 
 
 def scratch(name: str, args: Sequence[Any], kwargs: dict[str, Any], out: Any) -> Sequence[int]:  # noqa: ARG001
@@ -24,17 +27,14 @@ def scratch(name: str, args: Sequence[Any], kwargs: dict[str, Any], out: Any) ->
 
 
 def flash_backward(args: Sequence[Any]) -> Sequence[int]:
-    """softmax_d and dq_accum in float32; gradients of key and value for every query head where heads are grouped.
+    """Sums and the query's gradient in float32, gradients of grouped heads; see `flash_buffers`.
 
     aten/src/ATen/native/transformers/cuda/flash_attn/flash_api.cpp, mha_bwd. [batch, heads, length, width].
     """
     query, key = args[1], args[2]
     batch, heads, length, width = query.shape
-    rows = -(-length // ROWS) * ROWS
-    found = [batch * heads * rows * FLOAT, batch * heads * rows * rounded_width(width) * FLOAT]
-    if key.shape[1] != heads:
-        found += [batch * heads * key.shape[2] * width * key.element_size()] * 2
-    return found
+    shape = Shape(batch, heads, key.shape[1], length, key.shape[2], width, query.element_size())
+    return backward(shape, -(-width // WIDTH_STEP) * WIDTH_STEP, deterministic=False)
 
 
 def efficient_backward(args: Sequence[Any]) -> Sequence[int]:

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 import transformers.masking_utils
@@ -17,6 +17,7 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.optim import optimizer as torch_optimizer
 from torch.utils import _foreach_utils
 
+from bench.errors import UnsupportedError
 from bench.worker.fake import flash, quantized
 from bench.worker.fake.attention import scaled_dot_product_attention
 from bench.worker.fake.gpu import FakeCuda
@@ -57,6 +58,7 @@ def seams(cuda: FakeCuda, tracker: Tracker) -> Iterator[None]:
         stack.enter_context(_variable(SEQUENTIAL_LOADING, "1"))
         attention = scaled_dot_product_attention(cuda.get_device_capability())
         stack.enter_context(replaced(torch.nn.functional, "scaled_dot_product_attention", attention))
+        stack.enter_context(replaced(FakeTensor, "numpy", _no_values))
         stack.enter_context(_parameters_that_move())
         stack.enter_context(_foreach_optimizers())
         stack.enter_context(_masks())
@@ -68,6 +70,10 @@ def seams(cuda: FakeCuda, tracker: Tracker) -> Iterator[None]:
 def _method(answer: Callable[[torch.UntypedStorage], int]) -> Callable[[torch.UntypedStorage], int]:
     """Make a function of it, which a class binds as its method."""
     return lambda storage: answer(storage)  # noqa: PLW0108 (a bound method would not be bound again)
+
+
+def _no_values(*_: Any, **__: Any) -> NoReturn:
+    raise UnsupportedError("numpy cannot compute with simulated tensors: they have no values.")
 
 
 @contextmanager

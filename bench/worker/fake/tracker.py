@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch._prims_common import is_non_overlapping_and_dense_or_false
 from torch._subclasses.fake_tensor import (
     DataDependentOutputException,
     DynamicOutputShapeException,
@@ -117,16 +116,16 @@ class Tracker(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _taken_over(self, name: str, args: tuple[Any, ...]) -> Sequence[int]:
         """Return the block in which a backward pass would make a result that it makes anew here.
 
-        Where two gradients meet, autograd adds the later to the earlier in place if that one is dense and nobody else
-        holds it, nor a tensor it is a view of (torch/csrc/autograd/input_buffer.cpp, accumulate). That nobody holds it
-        shows right after: it is released. A node written in Python also adds for itself what it has made.
+        Where two gradients meet, autograd adds the later to the earlier in place if nobody else holds that one, nor a
+        tensor it is a view of (torch/csrc/autograd/input_buffer.cpp, accumulate). That nobody holds it shows right
+        after: it is released. A node written in Python also adds for itself what it has made.
         """
         node = torch._C._current_autograd_node() if name in IN_PLACE else None
         if node is None or torch.is_grad_enabled():
             return ()
         storage, *others = (arg.untyped_storage()._cdata for arg in args if isinstance(arg, torch.Tensor))
         key = self._keys.get(storage)
-        if key is None or storage in others or args[0]._is_view() or not is_non_overlapping_and_dense_or_false(args[0]):
+        if key is None or storage in others or args[0]._is_view():
             return ()
         in_python = isinstance(node, torch._C._FunctionBase)
         return () if in_python and self._made_by[key] == node._sequence_nr() else [key]

@@ -222,4 +222,3 @@ def _no_collector() -> Iterator[None]:
         yield
     finally:
         gc.enable()
-
