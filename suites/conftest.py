@@ -153,17 +153,18 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if session.runs:
         terminalreporter.write_line("")
         if config.option.benchmark_only:
-            what = (
-                "seconds a prediction took" if session.work.predicted else "seconds an optimiser step, one median a run"
-            )
+            what = "seconds a prediction took" if session.predicts else "seconds an optimiser step, one median a run"
             terminalreporter.write_line(f"The times above are {what}.")
-    for line in session.plan_lines() if config.option.collectonly else _summary_lines(session):
-        terminalreporter.write_line(line)
+    try:
+        for line in session.plan_lines() if config.option.collectonly else _summary_lines(session):
+            terminalreporter.write_line(line)
+    except StoreError as error:  # of a plan, whose predictions are kept
+        terminalreporter.write_line(f"ERROR: {error}", red=True)
 
 
 def timed_as(session: Session) -> str:
     """Say what pytest-benchmark's column holds."""
-    return "seconds a prediction took" if session.work.predicted else "seconds an optimiser step"
+    return "seconds a prediction took" if session.predicts else "seconds an optimiser step"
 
 
 def _summary_lines(session: Session) -> Iterator[str]:
@@ -175,7 +176,7 @@ def _summary_lines(session: Session) -> Iterator[str]:
     from bench.report.summary import summary
 
     cases, tried = group(session.runs), group(session.tries)
-    overview = predicted_peaks if session.work.predicted else summary
+    overview = predicted_peaks if session.predicts else summary
     tables = [overview(cases)] if cases else []
     paged = paging(cases) if any(map(pages, cases)) else []
     for table in [*tables, *paged, *([limits(tried)] if tried else [])]:
@@ -203,12 +204,16 @@ def measure(benchmark: Any, request: pytest.FixtureRequest) -> Measure:
         rounds = session.rounds(rounds)
 
         def one_run() -> None:
-            stored, fresh = session.result(config.but(seed=len(found)))
+            asked = config.but(seed=len(found))
+            if line := session.forecast_line(request.node.name, asked):
+                _say(request, line)
+            stored, fresh = session.result(asked)
             found.append(stored.record)
-            _say(request, session.progress_line(request.node.name, len(found), rounds, found[-1], fresh=fresh))
+            if not session.stands_in(found[-1]):
+                _say(request, session.progress_line(request.node.name, len(found), rounds, found[-1], fresh=fresh))
             if found[-1].status is not Status.OK:
-                raise unfinished(found[-1])
-            clock.advance(session.step_seconds(found[-1]))
+                raise session.end(found[-1])
+            clock.advance(clock.step_seconds(found[-1]))
 
         def all_runs() -> None:  # a disabled benchmark calls its target once, whatever the rounds
             for _ in range(rounds):
@@ -241,7 +246,7 @@ def find_limit(benchmark: Any, request: pytest.FixtureRequest) -> FindLimit:
             _say(request, f"  {request.node.name}: {limits[0].sentence(setting)}")
             if limits[0].fits is None:
                 raise unfinished(tries[-1])
-            clock.advance(max((session.step_seconds(made) for made in tries), default=0.0))
+            clock.advance(max((clock.step_seconds(made) for made in tries), default=0.0))
 
         _benchmarked(benchmark, request, config, search, 1)
         return limits[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,8 +54,9 @@ def predict(options: argparse.Namespace) -> int:
 
     config = config_of(options, "fake")
     record = predict_one(config, options.results).record
-    write = prediction.as_json if options.json else prediction.text
-    print(write(record, expected_error(record, checks_below(options.results or Path("results")))))
+    if options.json or is_answer(record):
+        write = prediction.as_json if options.json else prediction.text
+        print(write(record, expected_error(record, checks_below(options.results or Path("results")))))
     if is_answer(record):
         return 0
     say(prediction.refusal(record))
@@ -65,12 +67,17 @@ def cite(options: argparse.Namespace) -> int:
     """Keep a published number as a record."""
     from bench import store
     from bench.commands.settings import config_of
+    from bench.errors import BadValueError
     from bench.launch.predict import published
     from bench.schema import gpus
     from bench.schema.catalogue import find
     from bench.schema.metrics import METRICS
 
     find("metric", METRICS, options.metric)
+    if not math.isfinite(options.value):
+        raise BadValueError(f"--value {options.value} is no number that can be published.")
+    if not options.citation.strip():
+        raise BadValueError("--citation is empty; a published number needs its source.")
     slug = gpus.by_slug(options.gpu).slug
     value = int(options.value) if options.value.is_integer() else options.value
     config = config_of(options, "cuda").but(largest_batch=False)

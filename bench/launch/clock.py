@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from bench.analysis.turns import turn_seconds
+from bench.analysis.values import value
+from bench.schema import Kind, RunRecord
+
 _now = 0.0
 
 
@@ -14,3 +18,13 @@ def advance(seconds: float) -> None:
     """Let the clock tick by what a run reported for one optimiser step."""
     global _now  # noqa: PLW0603 (pytest-benchmark knows a timer only as a module-level function)
     _now += seconds
+
+
+def step_seconds(record: RunRecord) -> float:
+    """Return the median seconds of a timed step, in a paging run of a resident one; 0 where a run has none.
+
+    Of a prediction, which times nothing, the seconds it took itself.
+    """
+    if record.kind is Kind.PREDICTED:
+        return value(record, "predict.seconds") or 0.0
+    return value(record, "train.step_seconds") or turn_seconds(record, cold=False) or 0.0

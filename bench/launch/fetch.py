@@ -55,13 +55,26 @@ def missing_models(models: Sequence[str]) -> list[str]:
     return missing
 
 
+def without_fetching(model: str) -> str:
+    """Return the name of a model whose shapes are known here: one of `MODELS`, or one that was fetched before.
+
+    Raises `UnknownNameError`.
+    """
+    if model in MODELS or _was_fetched(model):
+        return model
+    raise UnknownNameError("model", model, [*MODELS, "the name that ftbench fetch gave to another"])
+
+
 def _recognise(model: str) -> None:
     """Refuse what cannot be a model before a process is started for it."""
     if model in MODELS or HUB_ID.fullmatch(model) or (model and Path(model).expanduser().exists()):
         return
-    if SLUG.fullmatch(model) and not missing_models([model]):
-        return
-    raise UnknownNameError("model", model, [*MODELS, "a hub id like owner/name", "a local folder", "a GGUF file"])
+    if not _was_fetched(model):
+        raise UnknownNameError("model", model, [*MODELS, "a hub id like owner/name", "a local folder", "a GGUF file"])
+
+
+def _was_fetched(model: str) -> bool:
+    return bool(SLUG.fullmatch(model)) and not missing_models([model])
 
 
 def _in_child(order: dict[str, object]) -> list[str]:

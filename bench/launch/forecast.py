@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench import store
+from bench.analysis.values import is_answer
+from bench.errors import RunDidNotFinishError
 from bench.launch import machine
 from bench.launch.predict import launcher_for, predicted_by
 from bench.schema import Kind, RunConfig, RunRecord, Status, gpus
@@ -13,22 +15,41 @@ MARGIN = 1.15
 """What needs more than this times the card's memory is not tried: half as much again as the largest error that
 predictions are held to (10 % for quantised bases), so that a prediction alone hardly keeps a run from being made."""
 
+PATIENCE_S = 600.0
+"""A prediction that takes longer, where others take seconds, stops nothing either: there is no forecast then."""
+
+LASTING = (Status.OK, Status.OOM, Status.UNSUPPORTED)
+"""Ends that a prediction would come to again."""
+
 GIB = 2**30
 
 
-class Forecasts:
-    """Predicts each config once for the card of this machine, and keeps its records below `root` if there is one.
+class NotTriedError(RunDidNotFinishError):
+    """A run was not made, because it is predicted to need far more memory than the card has."""
 
-    A config that cannot be predicted, or a card nobody knows, stops nothing: there is no forecast then. Close it in
-    the end.
+    def __init__(self, forecast: RunRecord) -> None:
+        self._why = forecast.failure.message.removesuffix(".") if forecast.failure else ""
+        super().__init__(forecast.case, forecast.status, self._why)
+
+    def __str__(self) -> str:
+        """Say what was predicted, and how the run is made all the same."""
+        return f"predicted out of memory: {self._why}; --try-anyway runs it"
+
+
+class Forecasts:
+    """Predicts each config once for the card of this machine, and keeps its records below `root`.
+
+    What `root` holds already is not predicted again. A config that cannot be predicted, or a card nobody knows, stops
+    nothing: there is no forecast then. Close it in the end.
     """
 
-    def __init__(self, root: Path | None) -> None:
+    def __init__(self, root: Path) -> None:
         self._root = root
         self._card = gpus.of(machine.facts())
         self._launcher = launcher_for(f"fake:{self._card.slug}") if self._card else None
         self._told: dict[bytes, store.Stored] = {}
-        if root and root.is_dir():
+        self._said: set[str | bytes] = set()
+        if root.is_dir():
             self._take_from(root)
 
     def close(self) -> None:
@@ -43,7 +64,8 @@ class Forecasts:
             if isinstance(found, store.Unreadable) or found.record.kind is not Kind.PREDICTED:
                 continue
             same_stack = stack.items() <= found.record.environment.items()
-            if self._card and same_stack and found.record.config.device == f"fake:{self._card.slug}":
+            same_card = self._card and found.record.config.device == f"fake:{self._card.slug}"
+            if same_card and same_stack and found.record.status in LASTING:
                 self._told[found.record.config.identity] = found
 
     def told(self, config: RunConfig) -> store.Stored | None:
@@ -51,10 +73,10 @@ class Forecasts:
         if self._card is None or self._launcher is None:
             return None
         if config.identity not in self._told:
-            asked = config.but(device=f"fake:{self._card.slug}", seed=0)
+            asked = config.but(device=f"fake:{self._card.slug}", seed=0, timeout_s=PATIENCE_S)
             self._told[config.identity] = predicted_by(self._launcher, asked, self._root)
         found = self._told[config.identity]
-        return found if found.record.status in (Status.OK, Status.OOM) else None
+        return found if is_answer(found.record) else None
 
     def sentence(self, config: RunConfig) -> str:
         """Say what `config` is predicted to need, or why nobody knows."""
@@ -66,12 +88,26 @@ class Forecasts:
             return f"no forecast: {failure.message if failure else 'the prediction failed'}"
         return f"predicted {needed(found.record)}"
 
+    def news(self, config: RunConfig) -> str | None:
+        """Return the sentence of a config for the first time, a reason for no forecast only once; None after that."""
+        said = self.sentence(config)
+        once = config.identity if self.told(config) else said
+        if once in self._said:
+            return None
+        self._said.add(once)
+        return said
+
 
 def needed(record: RunRecord) -> str:
     """Say what a predicted run needs at the level of the device, and whether it fits."""
     peaks = [size for name, size in record.metrics.items() if name.endswith(".peak_device")]
-    said = f"{max(peaks) / GIB:.3g} GiB" if peaks else "unknown"
+    said = _gibibytes(max(peaks)) if peaks else "unknown"
     return said if record.status is Status.OK else f"{said}, which does not fit"
+
+
+def _gibibytes(size: float) -> str:
+    gib = size / GIB
+    return f"{gib:.3g} GiB" if gib < 1000 else f"{gib:,.0f} GiB"
 
 
 def far_beyond(record: RunRecord) -> bool:

@@ -59,7 +59,7 @@ class Launcher:
         self._isolation = isolation
         self._worker = worker
         kept = {name: value for name, value in os.environ.items() if name not in SECRET}
-        self._variables = {**kept, **QUIET, **(variables or {})}
+        self._variables = {**kept, **QUIET, **(variables or {}), **worker.variables}
         self._keeper: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:

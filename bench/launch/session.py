@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 from bench import cache, store
-from bench.analysis.turns import turn_seconds
 from bench.analysis.values import is_answer, value
 from bench.errors import BadValueError, NotFetchedError, RunDidNotFinishError, StoreError
 from bench.launch import dry, machine
-from bench.launch.fetch import fetch, missing_models
-from bench.launch.forecast import Forecasts, far_beyond, needed
+from bench.launch.fetch import fetch, missing_models, without_fetching
+from bench.launch.forecast import Forecasts, NotTriedError, far_beyond, needed
 from bench.launch.limit import Limit
 from bench.launch.process import Launcher
 from bench.launch.sweep import Repeat, Sweep, locked
 from bench.launch.work import Work, choose
 from bench.launch.workers import DRY, PREDICTED, REAL, Isolation, isolation_for
 from bench.schema import Kind, RunConfig, RunRecord, Status
+from bench.schema.catalogue import is_predicted
 from bench.schema.models import MODELS
 
 DRY_DEVICE = "dry"
@@ -67,7 +67,9 @@ class Session:
         if options.data_dir and not options.data_dir.is_dir():
             raise BadValueError(f"--data-dir {str(options.data_dir)!r} is no folder.")
         model = options.model
-        if model is not None and model not in MODELS:
+        if model is not None and is_predicted(options.device or ""):
+            model = without_fetching(model)
+        elif model is not None and model not in MODELS:
             (model,) = fetch([model], [], None)
         work = choose(
             model=model,
@@ -104,6 +106,11 @@ class Session:
     def is_open(self) -> bool:
         """Tell whether runs are made, or only planned."""
         return self._sweep is not None
+
+    @property
+    def predicts(self) -> bool:
+        """Tell whether runs are simulated, and not made up."""
+        return self.work.predicted and not self._options.dry_run
 
     def close(self) -> None:
         """Stop what runs and let the results folder go."""
@@ -151,47 +158,70 @@ class Session:
     def _kinds(self) -> tuple[Kind, ...]:
         if self._options.dry_run:
             return (Kind.DRY,)
-        return (Kind.PREDICTED,) if self.work.predicted else (Kind.MEASURED,)
+        return (Kind.PREDICTED,) if self.predicts else (Kind.MEASURED,)
 
     def _is_on_gpu(self) -> bool:
         return self.work.device == "cuda" and not self._options.dry_run
 
     def rounds(self, wanted: int) -> int:
         """Return how often a config is run: a prediction once."""
-        return 1 if self.work.predicted and not self._options.dry_run else wanted
+        return 1 if self.predicts else wanted
 
-    def result(self, config: RunConfig, among: list[store.Stored] | None = None) -> tuple[store.Stored, bool]:
-        """Return the run of `config` and whether it was made now, or kept from a former session.
+    def result(self, config: RunConfig) -> tuple[store.Stored, bool]:
+        """Return the run of `config` and whether it was made now, or kept from a former session; it joins `runs`.
 
-        It is added to `among`, else to `runs`. On a GPU, a run that is predicted to need far more than the card has
-        is not made: its prediction is returned.
+        On a GPU, a run that is predicted to need far more than the card has is not made: its prediction is returned,
+        unless the run was finished before.
         """
-        assert self._sweep is not None, "open the session first"
-        told = self._forecasts.told(config) if self._forecasts and not self._options.try_anyway else None
-        stored, fresh = (told, True) if told and far_beyond(told.record) else self._sweep.result(config)
-        (self.runs if among is None else among).append(stored)
-        self._kept += not fresh
-        return stored, fresh
+        told = self._forecast(config)
+        if told and self._is_not_worth_trying(told.record):
+            self.runs.append(told)
+            return told, True
+        return self._run(config, self.runs)
 
     def fits(self, config: RunConfig) -> tuple[store.Stored, bool, bool]:
         """Try `config` in a process of its own: its run, whether it was made now, whether memory sufficed.
 
+        What fits is found out by runs, whatever is predicted of them; they join `tries`.
         Raises `RunDidNotFinishError` for an end that tells neither.
         """
-        stored, fresh = self.result(config, self.tries)
+        stored, fresh = self._run(config, self.tries)
         if stored.record.status not in (Status.OK, Status.OOM):
             raise unfinished(stored.record)
         return stored, fresh, stored.record.status is Status.OK
 
-    @staticmethod
-    def step_seconds(record: RunRecord) -> float:
-        """Return the median seconds of a timed step, in a paging run of a resident one; 0 where a run has none.
+    def _run(self, config: RunConfig, among: list[store.Stored]) -> tuple[store.Stored, bool]:
+        assert self._sweep is not None, "open the session first"
+        stored, fresh = self._sweep.result(config)
+        among.append(stored)
+        self._kept += not fresh
+        return stored, fresh
 
-        Of a prediction, which times nothing, the seconds it took itself.
-        """
-        if record.kind is Kind.PREDICTED:
-            return value(record, "predict.seconds") or 0.0
-        return value(record, "train.step_seconds") or turn_seconds(record, cold=False) or 0.0
+    def _forecast(self, config: RunConfig) -> store.Stored | None:
+        """Return what is predicted of a run that is still to be made; None where nothing is."""
+        assert self._sweep is not None, "open the session first"
+        return None if self._forecasts is None or self._sweep.has(config) else self._forecasts.told(config)
+
+    def _is_not_worth_trying(self, forecast: RunRecord) -> bool:
+        return far_beyond(forecast) and not self._options.try_anyway
+
+    def stands_in(self, record: RunRecord) -> bool:
+        """Tell whether a record is the prediction of a run that was not made."""
+        return record.kind is Kind.PREDICTED and not self.predicts
+
+    def end(self, record: RunRecord) -> RunDidNotFinishError:
+        """Make the error that says how a run ended, or that it was not made."""
+        return NotTriedError(record) if self.stands_in(record) else unfinished(record)
+
+    def forecast_line(self, name: str, config: RunConfig) -> str | None:
+        """Say in a line what a run is predicted to need before it is made, once a case, or once why nobody knows."""
+        assert self._sweep is not None, "open the session first"
+        news = None if self._forecasts is None or self._sweep.has(config) else self._forecasts.news(config)
+        if news is None:
+            return None
+        told = self._forecast(config)
+        ending = "; not run, --try-anyway runs it" if told and self._is_not_worth_trying(told.record) else ""
+        return f"  {name}: {news}{ending}"
 
     def planner(self, name: str) -> Callable[[RunConfig, int], list[RunRecord]]:
         """Return a stand-in for `measure` that notes what would be measured, under the test's name."""
@@ -225,9 +255,11 @@ class Session:
         """Say in a line how a run ended; `rounds` 0 for one of unknown many."""
         said = [f"  {name} {number}/{rounds}: {record.status}" if rounds else f"  {name}: {record.status}"]
         if record.failure:
-            said = [f"{said[0]} in {record.failure.phase}: {record.failure.message}"]
+            said = [f"{said[0]} in {record.failure.phase}"]
         if record.kind is Kind.PREDICTED and is_answer(record):
             said.append(f"predicted {needed(record)}")
+        elif record.failure:
+            said = [f"{said[0]}: {record.failure.message}"]
         for metric, words in SPOKEN.items():
             found = value(record, metric)
             if found is not None and math.isfinite(found):
@@ -240,11 +272,14 @@ class Session:
         """Say where the records are, and how to make kept ones again."""
         if self._kept:
             yield f"{self._kept} of {len(self.runs)} runs were finished before and kept; --rerun makes them again."
-        failed = sorted({run.record.status.value for run in self.runs if run.record.failure})
+        failed = ",".join(sorted({run.record.status.value for run in self.runs if not is_answer(run.record)}))
         if failed:
-            yield f"Some runs ended as {', '.join(failed)}; --retry {','.join(failed)} makes those again."
+            yield f"Some runs ended as {failed.replace(',', ', ')}; --retry {failed} makes those again."
+        if not_tried := sum(self.stands_in(run.record) for run in self.runs):
+            yield f"{not_tried} not run: predicted to need far more memory than the GPU has; --try-anyway runs such."
         yield f"Records are below {self._root}/; see them with: ftbench show, table, site."
-        yield "ftbench table also has t1, memory, attribution, cost, paging, limits and conditions."
+        others = "attribution" if self.predicts else "t1, memory, attribution, cost, paging, limits and conditions"
+        yield f"ftbench table also has {'predictions and ' if self.predicts else ''}{others}."
 
 
 def unfinished(record: RunRecord) -> RunDidNotFinishError:

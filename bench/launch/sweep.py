@@ -87,6 +87,10 @@ class Sweep:
         same_model = revision is None or revision == self.revisions.get(record.config.model, revision)
         return same_device and same_stack and same_model and not self.repeat.wants(record)
 
+    def has(self, config: RunConfig) -> bool:
+        """Tell whether `result` would take a finished run of `config`."""
+        return any(not _had_less_time(found.record, config) for found in self._finished.get(_key(config), []))
+
     def result(self, config: RunConfig) -> tuple[store.Stored, bool]:
         """Return the run of `config` and whether it was made now (True) or taken from before (False).
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
@@ -16,15 +16,23 @@ Isolation = Literal["fork", "spawn"]
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """Who does a run: the "module:function" that gets the run's folder, and what to call once before it is forked."""
+    """Who does a run: the "module:function" that gets the run's folder, and what to call once before it is forked.
+
+    `variables` are what its environment has to say, whatever the launcher's says.
+    """
 
     entry: str
     preload: str | None = None
     kind: Kind = Kind.MEASURED
+    variables: Mapping[str, str] = field(default_factory=dict)
 
 
 REAL = Worker("bench.worker.main:main", "bench.worker.preload:preload")
-PREDICTED = Worker("bench.worker.main:main", "bench.worker.preload:preload", kind=Kind.PREDICTED)
+# A prediction must not touch the GPU of this machine, if there is one: with a GPU in sight torch's fake tensors make a
+# context on it (`init_gpu_context` in torch/_subclasses/fake_tensor.py), in which no forked process can follow.
+PREDICTED = Worker(
+    "bench.worker.main:main", "bench.worker.preload:preload", Kind.PREDICTED, {"CUDA_VISIBLE_DEVICES": ""}
+)
 DRY = Worker("bench.launch.dry:main", kind=Kind.DRY)
 
 # What runs never do: talk to the hub, send telemetry, draw progress bars, warn about forks, hash by chance.

@@ -56,6 +56,7 @@ def is_predicted(device: str) -> bool:
     """Tell whether runs on a device, such as "fake:l40s", are predictions."""
     return device.partition(":")[0] == "fake"
 
+
 Found = TypeVar("Found")
 
 

@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Callable, Mapping
 
 from bench.errors import UnsupportedError
+from bench.schema import Kind
 from bench.schema.metrics.memory import CATEGORIES, STAGES
 from bench.worker.batches import Batch
 from bench.worker.devices import Device
@@ -117,7 +118,8 @@ def note_attribution(logbook: Logbook, found: Attribution | str, window: Mapping
         return
     _note_peak(logbook, found, window)
     for name, values in timeline(found).items():
-        logbook.keep_series(name, values)
+        if name != "timeline.seconds" or logbook.device.kind is Kind.MEASURED:
+            logbook.keep_series(name, values)
 
 
 def _note_peak(logbook: Logbook, found: Attribution, window: Mapping[str, Number]) -> None:

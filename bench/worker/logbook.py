@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.schema import Failure, Kind, RunConfig, RunRecord, Status
-from bench.schema.catalogue import Scalar
+from bench.schema.catalogue import Scalar, is_predicted
 from bench.worker.probes import Meters, metered
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class Logbook:
         """Close the book. The launcher fills in when and where the run took place."""
         return RunRecord(
             config=self.config,
-            kind=self._device.kind if self._device else Kind.MEASURED,
+            kind=Kind.PREDICTED if is_predicted(self.config.device) else Kind.MEASURED,
             status=status,
             device="unknown",
             started="1970-01-01T00:00:00Z",

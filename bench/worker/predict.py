@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import islice
+from itertools import cycle, islice
 
 import torch
 
@@ -114,8 +114,8 @@ def made_up(config: RunConfig) -> list[Tokens]:
 
 
 def simulated_steps(config: RunConfig) -> int:
-    """Return how many steps are simulated: a protocol's shapes once through."""
-    return min(config.steps, max(STEPS, len(config.protocol.shapes)))
+    """Return how many steps are simulated: a protocol's shapes once through, and the first again with a state."""
+    return min(config.steps, max(STEPS, len(config.protocol.shapes) + 1))
 
 
 def followed_step(config: RunConfig) -> int:
@@ -123,7 +123,7 @@ def followed_step(config: RunConfig) -> int:
     shapes = config.protocol.shapes
     if not shapes:
         return simulated_steps(config)
-    sizes = [rows * length for rows, length in shapes[: simulated_steps(config)]]
+    sizes = [rows * length for rows, length in islice(cycle(shapes), simulated_steps(config))]
     return max(range(len(sizes)), key=lambda place: (sizes[place], place)) + 1
 
 

@@ -164,4 +164,5 @@ def sees(folder: str) -> None:
         except OSError:
             continue
     found["token"] = os.environ.get("HF_TOKEN", "")
+    found["gpus"] = os.environ.get("CUDA_VISIBLE_DEVICES", "all")
     leave(folder, replace(dry.record(config(folder)), environment=found))

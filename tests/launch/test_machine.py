@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.errors import BadValueError
+from bench.errors import BadValueError, UnknownNameError
 from bench.launch import machine
 
 
@@ -69,6 +69,21 @@ def test_a_device_that_is_not_there_is_refused(monkeypatch):
     monkeypatch.setattr(machine, "gpu", lambda: None)
     with pytest.raises(BadValueError, match="use --device cpu"):
         machine.device_slug("cuda")
+
+
+def test_a_simulated_gpu_has_a_folder_of_its_own():
+    """Predictions for a card lie beside its measurements, whatever this machine is; a card nobody knows is refused."""
+    assert machine.device_slug("fake:A100") == "fake-a100-80gb"
+    with pytest.raises(UnknownNameError, match=r"unknown GPU 'h1000'\. Did you mean 'h100-"):
+        machine.device_slug("fake:h1000")
+
+
+def test_software_is_what_does_not_depend_on_the_machine():
+    """Of the facts, a prediction carries packages and code; nothing of processor, memory, system or GPU."""
+    kept = machine.software()
+    assert kept.items() <= machine.facts().items()
+    assert {"python", "package.torch", "ftbench.code"} <= kept.keys()
+    assert {name.partition(".")[0] for name in kept} == {"python", "package", "ftbench"}
 
 
 def test_variables_are_told_without_serials(monkeypatch):

@@ -14,7 +14,7 @@ import pytest
 
 from bench.errors import StoreError
 from bench.launch.process import Launcher
-from bench.launch.workers import DRY, Worker
+from bench.launch.workers import DRY, PREDICTED, Worker
 from bench.schema import Kind, Status
 from bench.schema.codec import decode, encode
 from tests.launch.conftest import MACHINE, alive, asked, begun, eventually, launching
@@ -237,3 +237,25 @@ def test_dry_records_are_marked_whatever_happens(isolation):
         good, bad = launcher.run(asked()), launcher.run(asked(batch_size=65))
     assert (good.kind, good.status) == (Kind.DRY, Status.OK)
     assert (bad.kind, bad.status, bad.failure.bytes_requested) == (Kind.DRY, Status.OOM, 2**31)
+
+
+@pytest.mark.parametrize("worker", ["ok", "out_of_memory", "sigkill"])
+def test_a_prediction_is_one_however_it_ends(worker):
+    """Its kind is predicted and its one time is its own, also where it dies; no time of the harness is made of it."""
+    made = Worker(f"misbehaving:{worker}", kind=Kind.PREDICTED)
+    variables = {"PYTHONPATH": str(Path(__file__).parent)}
+    with Launcher(device="fake-l40s", machine=MACHINE, isolation="fork", worker=made, variables=variables) as launcher:
+        record = launcher.run(asked(device="fake:l40s"))
+    assert (record.kind, record.status) == (Kind.PREDICTED, ENDS[worker][0])
+    assert record.metrics["predict.seconds"] > 0
+    assert "harness.seconds" not in record.metrics
+
+
+@pytest.mark.parametrize(("variables", "seen"), [(PREDICTED.variables, ""), ({}, "0")])
+def test_a_prediction_sees_no_gpu_of_this_machine(variables, seen, monkeypatch):
+    """What a worker needs in its environment is there, whatever the launcher's environment says; else that stays."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    worker = Worker("misbehaving:sees", variables=variables)
+    where = {"PYTHONPATH": str(Path(__file__).parent)}
+    with Launcher(device="x", machine=MACHINE, isolation="fork", worker=worker, variables=where) as launcher:
+        assert launcher.run(asked()).environment["gpus"] == seen

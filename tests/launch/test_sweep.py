@@ -112,6 +112,27 @@ def test_a_number_that_was_not_measured_here_is_no_finished_run(tmp_path, kind):
     assert made_again(tmp_path, asked())
 
 
+@pytest.mark.parametrize("wanted", Kind)
+@pytest.mark.parametrize("kind", Kind)
+def test_a_sweep_takes_only_its_own_kind(tmp_path, kind, wanted):
+    """Measured, predicted and made-up runs of one case never stand in for each other, whatever their device says."""
+    if kind is Kind.DRY:
+        store.prepare_dry_root(tmp_path)
+    journal.note(store.save(replace(Counting().run(asked()), kind=kind), tmp_path), tmp_path)
+    assert sweep(tmp_path, kinds=(wanted,)).has(asked()) is (kind is wanted)
+
+
+def test_a_sweep_knows_what_it_would_not_run(tmp_path):
+    """What is finished is known without being taken, once taken it is gone; what had too little time does not count."""
+    sweep(tmp_path).result(asked())
+    sweep(tmp_path, Counting(Status.TIMEOUT)).result(asked(seed=1, timeout_s=60.0))
+    one = sweep(tmp_path)
+    assert [one.has(asked()), one.has(asked()), one.has(asked(seed=2))] == [True, True, False]
+    assert [one.has(asked(seed=1, timeout_s=60.0)), one.has(asked(seed=1, timeout_s=90.0))] == [True, False]
+    one.result(asked())
+    assert not one.has(asked())
+
+
 def test_what_a_clone_brings_is_not_finished_here(tmp_path):
     """Records copied from a machine that looks the same are shown, and every run is still made."""
     there, here = tmp_path / "there", tmp_path / "here"

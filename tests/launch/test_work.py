@@ -87,6 +87,10 @@ def test_a_card_gets_the_largest_open_model_that_fits(card, card_gb):
         ({"device": "gpu"}, UnknownNameError, "unknown device 'gpu'"),
         ({"device": "cuda"}, BadValueError, "NVML finds no GPU; use --device cpu"),
         ({"rounds": 0}, BadValueError, "--rounds 0"),
+        ({"device": "fake:l40q"}, UnknownNameError, "unknown GPU 'l40q'. Did you mean 'l40'"),
+        ({"device": "fake:"}, UnknownNameError, "unknown GPU ''"),
+        ({"device": "fake"}, UnknownNameError, "unknown GPU ''"),
+        ({"device": "fake:l40s", "memory_limit": "4GiB"}, BadValueError, "which fake:l40s does not have"),
     ],
 )
 def test_a_choice_that_cannot_be_is_refused(card, choice, error, said):
@@ -102,3 +106,72 @@ def test_learning_rates_are_larger_for_adapters(model, method):
     work = Work(model, "addition", "cpu", "small", 3)
     ratio = work.learning_rate(method) / work.learning_rate("full")
     assert ratio == pytest.approx(1) if method == "full" else 10 <= round(ratio) <= 20
+
+
+@pytest.mark.parametrize("name", ["a100-80gb", "A100", "a100 80gb", "NVIDIA A100-SXM4-80GB", "a100_80gb"])
+def test_a_simulated_gpu_has_one_name(card, name):
+    """However it is spelled, a device is called by its slug, so that its records are found again."""
+    card(None)
+    work = choose(model=None, task=None, device=f"fake:{name}", scale="small")
+    assert work.device == "fake:a100-80gb"
+    assert work.predicted
+
+
+def test_a_simulated_gpu_gets_the_model_that_fits_it(card):
+    """Model, task and precision follow the card that is simulated, not the machine that simulates it."""
+    card(24 * 10**9)
+    work = choose(model=None, task=None, device="fake:h100", scale="small")
+    assert (work.task, work.dtype) == ("gsm8k", "bfloat16")
+    smaller = choose(model=None, task=None, device=None, scale="small").model
+    assert MODELS[work.model].parameters > MODELS[smaller].parameters
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("method", METHODS)
+def test_a_prediction_is_of_the_case_that_the_gpu_would_run(method, scale):
+    """Every kind of work has the same case, and so can be compared, on a GPU and on a simulated one."""
+    for kind in ("speed", "trial", "learning"):
+        real, predicted = (
+            getattr(Work("tiny-llama", "gsm8k", device, scale, 3), kind)(method) for device in ("cuda", "fake:l40s")
+        )
+        assert (predicted.case, predicted.identity) == (real.case, real.identity)
+        assert (real.device, predicted.device) == ("cuda", "fake:l40s")
+
+
+@pytest.mark.parametrize("device", ["cuda", "fake:l40s", "cpu"])
+def test_a_quantised_base_trains_under_autocast_on_a_gpu(device):
+    """What is not quantised is float32 after peft's preparation: a GPU computes in bfloat16, a CPU as it is."""
+    work = Work("tiny-llama", "addition", device, "smoke", 1)
+    autocast = {method: work.speed(method).autocast for method in METHODS}
+    quantised = {method for method in METHODS if "prepare_kbit" in METHODS[method].options}
+    assert {"qlora", "lora_8bit"} <= quantised
+    for method in METHODS:
+        assert autocast[method] == ("bfloat16" if method in quantised and device != "cpu" else "none")
+
+
+@pytest.mark.parametrize(
+    ("kind", "method", "name"),
+    [
+        ("speed", "full", "full-f32-b4-s128-addition-ab8744c0"),
+        ("speed", "lora", "lora-r16-f32-b4-s128-addition-a4a7b013"),
+        ("speed", "qlora", "qlora-r16-f32-b4-s128-addition-fca191ce"),
+        ("learning", "full", "full-f32-b16-s32-addition-912d824b"),
+        ("learning", "lora", "lora-r16-f32-b16-s32-addition-75e7d384"),
+        ("learning", "qlora", "qlora-r16-f32-b16-s32-addition-2bb3c521"),
+    ],
+)
+def test_cases_on_a_cpu_keep_their_names(kind, method, name):
+    """The names under which this repository's records of the processor lie do not change."""
+    work = Work("smollm2-135m", "addition", "cpu", "small", 3)
+    assert getattr(work, kind)(method).case == f"smollm2-135m-{name}"
+
+
+def test_the_guides_large_models_are_only_simulated():
+    """Models of 8B and 70B are predicted on any card; elsewhere the suite says how to ask for that."""
+    large = {
+        device: Work("tiny-llama", "gsm8k", device, "smoke", 1).parameters(oversubscribe=False)["guide_model"]
+        for device in ("cpu", "cuda", "fake:t4")
+    }
+    assert set(large["fake:t4"]) <= set(MODELS)
+    assert "--device fake:<gpu>" in large["cpu"]
+    assert large["cuda"] == large["cpu"]

@@ -17,9 +17,19 @@ from bench.schema.codec import decode
 ROOT = Path(__file__).parents[2]
 
 
-def suites(*arguments: str | Path, suite: str = "test_methods.py", **settings: str) -> subprocess.CompletedProcess[str]:
+def suites(
+    *arguments: str | Path, suite: str | Path = "test_methods.py", **settings: str
+) -> subprocess.CompletedProcess[str]:
     """Run a suite, all with `suite=""`, with arguments in a process of its own."""
-    command = [sys.executable, "-m", "pytest", f"suites/{suite}", "-p", "no:cacheprovider", *map(str, arguments)]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        str(ROOT / "suites" / suite),
+        "-p",
+        "no:cacheprovider",
+        *map(str, arguments),
+    ]
     environment = {**os.environ, **settings}
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
@@ -220,6 +230,8 @@ def test_second(measure, work):
         (["--model", "smolm2-135m"], "Did you mean 'smollm2-135m'?"),
         (["--task", "adition"], "Did you mean 'addition'?"),
         (["--device", "gpu"], "unknown device 'gpu'"),
+        (["--device", "fake:l4s"], "unknown GPU 'l4s'. Did you mean 'l40s'?"),
+        (["--device", "fake:l40s", "--memory-limit", "4GiB"], "host's memory, which fake:l40s does not have"),
         (["--scale", "tiny"], "unknown scale 'tiny'"),
         (["--rounds", "0"], "--rounds 0 is below 1"),
         (["--retry", "omm"], "names no status"),

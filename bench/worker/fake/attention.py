@@ -112,8 +112,9 @@ def _math(asked: Asked, scale: float | None) -> torch.Tensor:
     query, key, value = wide[0] * math.copysign(root, scale), wide[1], wide[2]
     mask = asked.mask
     if asked.causal:
-        lower = torch.ones(query.shape[-2], key.shape[-2], dtype=torch.bool, device=query.device).tril()
-        mask = _addend(lower, query.dtype)
+        mask = _addend(
+            torch.ones(query.shape[-2], key.shape[-2], dtype=torch.bool, device=query.device).tril(), query.dtype
+        )
     if asked.grouped:
         key, value = (_repeated(tensor, query.shape[-3]) for tensor in (key, value))
     scores = torch.matmul(query, key.transpose(-2, -1) * root)
@@ -122,7 +123,8 @@ def _math(asked: Asked, scale: float | None) -> torch.Tensor:
     scores = torch.ops.aten._safe_softmax(scores, -1)
     if asked.dropout > 0:
         scores = torch.dropout(scores, asked.dropout, True)
-    return torch.matmul(scores, value).to(asked.query.dtype)
+    results = scores.to(asked.query.dtype), torch.matmul(scores, value).to(asked.query.dtype)
+    return results[1]
 
 
 def _repeated(tensor: torch.Tensor, heads: int) -> torch.Tensor:

@@ -19,6 +19,7 @@ import bitsandbytes._ops
 import bitsandbytes.cextension
 import bitsandbytes.functional
 import torch
+from torch._subclasses.fake_tensor import FakeTensor
 
 from bench.errors import UnsupportedError
 from bench.worker.fake.replace import replaced
@@ -156,9 +157,16 @@ def _read(collect: Callable[..., Any]) -> None:
 
 
 def _with_outliers(kernel: Kernel, *args: Any, **kwargs: Any) -> Any:
-    """Run a kernel for which torch.argwhere finds the columns with outliers."""
-    with replaced(torch, "argwhere", _outliers):
+    """Run a kernel for which there are outliers, and torch.argwhere finds their columns."""
+    with replaced(FakeTensor, "any", _some), replaced(torch, "argwhere", _outliers):
         return kernel(*args, **kwargs)
+
+
+def _some(values: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+    """Stand for Tensor.any where the answer, once read back, is yes; see `Tracker`."""
+    found = torch.any(values, *args, **kwargs)
+    found.answer = True  # type: ignore[attr-defined]
+    return found
 
 
 def _outliers(columns: torch.Tensor) -> torch.Tensor:

@@ -121,7 +121,7 @@ def _cudnn(asked: Asked, capability: Capability) -> bool:
         _fused(asked)
         and AMPERE <= capability <= NEWEST
         and query.dtype in HALF
-        and not _strictly_deterministic()
+        and not strictly_deterministic()
         and float(asked.dropout * CUDNN_STEPS).is_integer()
         and _mask_fits(asked)
         and max(query.shape[0], query.shape[1]) <= CUDNN_MOST
@@ -141,7 +141,8 @@ def _cudnn_widest(widths: tuple[int, int], capability: Capability) -> int:
     return 192 if capability[0] == 10 and widths == (192, 128) else 128
 
 
-def _strictly_deterministic() -> bool:
+def strictly_deterministic() -> bool:
+    """Tell whether kernels that are not deterministic are forbidden, and not only warned of."""
     return torch.are_deterministic_algorithms_enabled() and not torch.is_deterministic_algorithms_warn_only_enabled()
 
 

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own name for it)
+from transformers import masking_utils
 from transformers import modeling_flash_attention_utils as utilities
 
 from bench.errors import UnsupportedError
@@ -35,7 +36,7 @@ class FlashAttention(torch.autograd.Function):
     """Takes query [batch, length, heads, width], key and value with as many heads or fewer, widths padded."""
 
     @staticmethod
-    def forward(  # noqa: PLR0913, PLR0917 (autograd passes by place)
+    def forward(
         ctx: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, dropout: float, deterministic: bool
     ) -> torch.Tensor:
         """Allocate the output, the log-sum-exp [batch, heads, length] in float32, and the state of the generator."""
@@ -125,13 +126,22 @@ def unpadded(*_: Any, **__: Any) -> NoReturn:
 def patches() -> Iterator[None]:
     """Let transformers find flash-attn 2 within the block, and no other implementation of it."""
     known = utilities.FLASH_ATTENTION_COMPATIBILITY_MATRIX[2]
-    available = known["general_availability_check"]
+    masks = masking_utils.ALL_MASK_ATTENTION_FUNCTIONS
+    available, mask = known["general_availability_check"], masks[NAME]
     known["general_availability_check"] = lambda: True
+    masks[NAME] = _no_mask
     try:
         with replaced(utilities, "_lazy_imports", _lazy_imports), replaced(utilities, "_loaded_implementation", None):
             yield
     finally:
         known["general_availability_check"] = available
+        masks[NAME] = mask
+
+
+def _no_mask(*_: Any, attention_mask: torch.Tensor | None = None, **__: Any) -> None:
+    """Stand for flash_attention_mask, which asks the data whether anything is padding: a mask is there for that."""
+    if attention_mask is not None:
+        flash_attn_varlen_func()
 
 
 def _lazy_imports(implementation: str | None, *_: Any, **__: Any) -> tuple[Any, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal, NamedTuple
@@ -147,7 +146,7 @@ class Heap:
         self._history = [] if wanted else None
 
     def history(self) -> list[dict[str, int | str]]:
-        """Return the history, oldest first, in the words of torch.cuda.memory._snapshot."""
+        """Return the history, oldest first, in the words of torch.cuda.memory._snapshot; its times count entries."""
         self.settle()
         return list(self._history or ())
 
@@ -156,5 +155,5 @@ class Heap:
 
     def _note(self, action: str, key: int) -> None:
         if self._history is not None and (address := self.allocator.address(key)):
-            stamp = time.monotonic_ns() // 1000
-            self._history.append({"action": action, "addr": address, "size": self._sizes[key], "time_us": stamp})
+            number = len(self._history)
+            self._history.append({"action": action, "addr": address, "size": self._sizes[key], "time_us": number})

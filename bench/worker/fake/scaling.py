@@ -39,9 +39,7 @@ def scaled(events: Sequence[Event], others: Sizes, batch: int, other: int, wante
     return made
 
 
-def largest_batch(
-    events: Sequence[Event], others: Sizes, batch: int, other: int, capacity: int
-) -> tuple[int, bool]:
+def largest_batch(events: Sequence[Event], others: Sizes, batch: int, other: int, capacity: int) -> tuple[int, bool]:
     """Return the largest batch size that fits into `capacity` bytes, 0 for none, and whether it is the search's end.
 
     What fits is taken to grow with memory: a smaller batch than one that fits fits too.

@@ -94,7 +94,8 @@ def _parameters_that_move() -> Iterator[None]:
     """`Module.to` gives a real parameter other data, and `copy.deepcopy` clones it; both take a fake one apart.
 
     The first swaps its insides, loses its hooks, and refuses one that is weakly referenced, as all fake ones are
-    by FakeTensorMode's own memory (torch.utils.swap_tensors). The second copies FakeTensorMode too.
+    by FakeTensorMode's own memory (torch.utils.swap_tensors). The second copies FakeTensorMode too. And a fake one that
+    is given other data does not move to where those are.
     """
     swap = torch.utils.swap_tensors
 
@@ -107,8 +108,14 @@ def _parameters_that_move() -> Iterator[None]:
         replaced(torch.utils, "weakref", SimpleNamespace(getweakrefs=lambda _: [])),
         replaced(torch.utils, "swap_tensors", swap_tensors),
         replaced(FakeTensorMode, "__deepcopy__", lambda mode, _: mode, may_lack=True),
+        replaced(FakeTensor, "data", property(torch.Tensor.data.__get__, _set_data)),  # type: ignore[attr-defined]
     ):
         yield
+
+
+def _set_data(parameter: Any, data: Any) -> None:
+    torch.Tensor.data.__set__(parameter, data)  # type: ignore[attr-defined]
+    parameter.fake_device = data.fake_device
 
 
 @contextmanager

@@ -1,8 +1,9 @@
-"""A process that meets a simulated GPU and prints what of torch and its family is not as it was before; see `main`."""
+"""A process that meets a simulated GPU and prints what of torch and its family is not as it was before."""
 
 from __future__ import annotations
 
 import gc
+import json
 import os
 import sys
 from contextlib import suppress
@@ -10,8 +11,10 @@ from typing import Any
 
 import bitsandbytes
 import peft
-import torch
 import transformers
+
+DEEPEST = 3
+"""Tables in tables whose contents are looked at."""
 
 FAMILY = ("torch", "transformers", "peft", "bitsandbytes", "accelerate")
 
@@ -22,7 +25,7 @@ def snapshot() -> dict[str, Any]:
     for name, module in list(sys.modules.items()):
         if name.partition(".")[0] in FAMILY and module is not None:
             _note(found, name, vars(module))
-            for owner in [value for value in vars(module).values() if isinstance(value, type)]:
+            for owner in [value for value in vars(module).values() if issubclass(type(value), type)]:
                 if owner.__module__.partition(".")[0] in FAMILY:
                     _note(found, f"{owner.__module__}.{owner.__qualname__}", vars(owner))
     return {**found, "environment": dict(os.environ)}
@@ -30,37 +33,48 @@ def snapshot() -> dict[str, Any]:
 
 def _note(found: dict[str, Any], place: str, attributes: Any) -> None:
     for name, value in list(attributes.items()):
-        if isinstance(value, list):
-            found[f"{place}.{name}"] = [id(part) for part in value]
-        elif isinstance(value, dict) and not name.startswith("__"):
-            found[f"{place}.{name}"] = {key: id(part) for key, part in value.items()}
-        else:
-            found[f"{place}.{name}"] = id(value)
+        found[f"{place}.{name}"] = id(value) if name.startswith("__") else _identity(value)
+
+
+def _identity(value: Any, depth: int = 0) -> Any:
+    """Return what tells a value from others: its id, and those of a list's or a table's contents."""
+    if depth == DEEPEST or type(value) not in {list, dict}:
+        return id(value)
+    if type(value) is list:
+        return [_identity(part, depth + 1) for part in value]
+    return {id(key): _identity(part, depth + 1) for key, part in value.items()}
+
+
+def met(device: Any, error: type[BaseException] | None) -> dict[str, list[str]]:
+    """Enter and leave `device`, by an error if there is one, and return what is another meanwhile, afterwards, and new.
+
+    Modules that are loaded by it are not counted.
+    """
+    known, before = set(sys.modules), snapshot()
+    with suppress(ZeroDivisionError), device:
+        within = snapshot()
+        if error:
+            raise error
+    after = snapshot()
+    loaded = tuple(f"{name}." for name in set(sys.modules) - known)
+    found = {
+        "meanwhile": [name for name in {**before, **within} if within.get(name) != before.get(name)],
+        "left": [name for name in before if after.get(name) != before[name]],
+        "new": [name for name in after if name not in before and name not in sys.modules],
+    }
+    return {what: [name for name in names if not name.startswith(loaded)] for what, names in found.items()}
 
 
 def main() -> None:
-    """Enter and leave a simulated GPU, by an exception if the first argument says so, and print what changed."""
+    """Meet a simulated GPU twice, and print what changed."""
     from bench.worker.devices.fake import Fake
 
     gc.disable()
-    assert transformers.masking_utils and peft and bitsandbytes.nn
-    device = Fake("h100-80gb")
-    before = snapshot()
-    with suppress(ZeroDivisionError), device:
-        within = snapshot()
-        if sys.argv[1] == "error":
-            raise ZeroDivisionError
-    after = snapshot()
-    print("meanwhile:", *sorted(name for name in before if within.get(name) != before[name]))
-    print("left:", *sorted(name for name in before if after.get(name) != before[name]))
-    print("new:", *sorted(name for name in after if name not in before and _is_ours(name)))
-    assert torch.utils.data.DataLoader
-
-
-def _is_ours(name: str) -> bool:
-    """Modules that were imported meanwhile are new, and so are they as attributes of others."""
-    module, _, attribute = name.rpartition(".")
-    return f"{module}.{attribute}" not in sys.modules
+    assert transformers.masking_utils
+    assert peft.get_peft_model
+    assert bitsandbytes.nn.Params4bit
+    ways = {"well": None, "error": ZeroDivisionError}
+    print(json.dumps({way: met(Fake("h100-80gb"), error) for way, error in ways.items()}))
 
 
 if __name__ == "__main__":

@@ -27,7 +27,9 @@ def simulated(gpu: str = "h100-80gb") -> Iterator[Heap]:
     """Within the block cuda:0 is `gpu`; its heap holds what is on it."""
     abi.install()
     heap = Heap(CachingAllocator())
-    cuda = FakeCuda(gpus.by_slug(gpu), heap)
+    sku = gpus.by_slug(gpu)
+    assert sku.memory_bytes is not None
+    cuda = FakeCuda(sku, sku.memory_bytes, heap)
     with ExitStack() as stack:
         for name in ASKED:
             stack.enter_context(replaced(torch.cuda, name, getattr(cuda, name)))

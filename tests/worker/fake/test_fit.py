@@ -79,7 +79,8 @@ def test_the_allocators_settings_count(heap):
     assert replay(heap.events, 78 * MIB, half).refused == heap.events[1]
 
 
-run = st.lists(st.tuples(st.sampled_from(["take", "over", "release", "empty", "reset"]), st.integers(0, 40)), max_size=40)
+happening = st.sampled_from(["take", "over", "release", "empty", "reset"])
+run = st.lists(st.tuples(happening, st.integers(0, 40)), max_size=40)
 
 
 @given(run)

@@ -92,9 +92,7 @@ def test_a_model_that_makes_tensors_of_numbers_loads_too():
                                     num_attention_heads=2, num_key_value_heads=1, head_dim=32)  # fmt: skip
     known = Described(GemmaForCausalLM, settings, "test")
     with Fake("t4") as device:
-        model = models.open_model(
-            known.kind, shaped_weights(known, torch.bfloat16), CONFIG, None, device.torch_name
-        )
+        model = models.open_model(known.kind, shaped_weights(known, torch.bfloat16), CONFIG, None, device.torch_name)
 
         assert model.model.embed_tokens.embed_scale.device.type == "cuda"
 
