@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import cycle, islice
 
 import torch
@@ -15,7 +15,7 @@ from bench.worker.batches import Tokens, batches
 from bench.worker.devices.fake import Fake
 from bench.worker.fake.fit import Fit, replay
 from bench.worker.fake.heap import Event
-from bench.worker.fake.scaling import Twin, largest_batch
+from bench.worker.fake.scaling import Twin, largest_batch, same_blocks
 from bench.worker.fake.weights import described, shaped_weights
 from bench.worker.inspection import followed, note_attribution
 from bench.worker.logbook import Logbook
@@ -40,12 +40,12 @@ def predict(logbook: Logbook) -> None:
     """
     config = logbook.config
     _refuse_unpredictable(config)
-    twin = _twin(logbook) if config.largest_batch and not config.protocol.shapes else None
+    twins = _twins(logbook) if config.largest_batch and not config.protocol.shapes else {}
     device = _simulate(logbook)
     _note_unpredicted(logbook)
     fit = _note_fit(logbook, device)
-    if twin:
-        _note_largest_batch(logbook, device, twin)
+    if twins:
+        _note_largest_batch(logbook, device, fit, twins)
     _refuse_what_does_not_fit(logbook, device, fit)
 
 
@@ -158,25 +158,32 @@ def _refuse_what_does_not_fit(logbook: Logbook, device: Fake, fit: Fit) -> None:
     )
 
 
-def _twin(logbook: Logbook) -> Twin:
-    """Simulate the same run with twice the batch, beside this one."""
-    config = logbook.config.but(batch_size=2 * logbook.config.batch_size)
-    folder = logbook.folder
+def _twins(logbook: Logbook) -> dict[int, Twin]:
+    """Simulate the same run with twice the batch beside this one; a run of single sequences with 2 and 4 of them."""
+    batch = logbook.config.batch_size
+    return {size: _twin(logbook, size) for size in ((2 * batch,) if batch > 1 else (2, 4))}
+
+
+def _twin(logbook: Logbook, batch: int) -> Twin:
+    config, folder = logbook.config.but(batch_size=batch), logbook.folder
 
     def work() -> Sequence[Event]:
-        return _simulate(Logbook(config, folder / "twin-phase")).heap.events
+        return _simulate(Logbook(config, folder / f"twin-phase-{batch}")).heap.events
 
-    return Twin(work, folder / "twin")
+    return Twin(work, folder / f"twin-{batch}")
 
 
-def _note_largest_batch(logbook: Logbook, device: Fake, twin: Twin) -> None:
-    events, batch = device.heap.events, logbook.config.batch_size
-    sizes = twin.sizes(events)
+def _note_largest_batch(logbook: Logbook, device: Fake, fit: Fit, twins: Mapping[int, Twin]) -> None:
+    runs: dict[int, Sequence[Event]] = {logbook.config.batch_size: device.heap.events}
+    runs.update({size: twin.events() for size, twin in twins.items()})
+    batch, other = sorted(runs)[-2:]
+    sizes = same_blocks(runs[batch], runs[other])
     if sizes is None:
         logbook.absent["predict.largest_batch"] = "runs with other batch sizes do other things, so none is worked out."
         return
-    found, at_the_end = largest_batch(events, sizes, batch, 2 * batch, device.capacity)
-    logbook.metrics["predict.largest_batch"] = found
+    found, at_the_end = largest_batch(runs[batch], sizes, batch, other, device.capacity)
+    fits = logbook.config.batch_size if fit.refused is None else 0
+    logbook.metrics["predict.largest_batch"] = max(found, fits)
     if at_the_end:
         logbook.resolve({"predict.largest_batch": "the largest that was looked for"})
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bench.errors import UnsupportedError
+from bench.errors import UnknownNameError, UnsupportedError
+from bench.schema import Kind, overheads
 from bench.worker.devices.cuda import Cuda, EventClock
+from bench.worker.devices.fake import Fake
+from bench.worker.probes import metered
 from tests.worker.standin import StandInCuda
 
 
@@ -130,3 +133,74 @@ def test_a_block_of_steps_waits_for_the_device_at_its_ends_only(prepared, tiny_c
 
     assert steps.seconds == pytest.approx([2.0, 2.0, 2.0])
     assert cuda.waits == 2
+
+
+def test_a_simulated_gpu_is_the_catalogues():
+    """Its facts are the product's, and say where the figure for memory outside torch is from."""
+    facts = Fake("l40s").facts()
+
+    assert facts["torch.device"] == "L40S"
+    assert facts["torch.compute_capability"] == "8.9"
+    assert facts["torch.multiprocessors"] == 142
+    assert facts["outside_torch.bytes"] == overheads.outside_torch(Fake("l40s").sku).bytes
+    assert facts["outside_torch.source"]
+    assert Fake("l40s").kind is Kind.PREDICTED
+
+
+def test_a_gpu_that_nobody_knows_is_refused_with_the_nearest_name():
+    """A typing mistake is told from a product that is missing."""
+    with pytest.raises(UnknownNameError, match="l40s"):
+        Fake("l40ss")
+
+
+def test_a_gpu_whose_memory_is_not_known_is_not_simulated():
+    """What it could hold cannot be said, and why not is."""
+    with pytest.raises(UnsupportedError, match="memory of A30 is not known"):
+        Fake("a30")
+
+
+def test_phases_on_a_simulated_gpu_have_their_own_peaks():
+    """Each begins with an empty cache; what the process holds is torch's reserve and the documented rest."""
+    device = Fake("l40s")
+    with device:
+        with metered(device.meters().phase) as first:
+            torch.empty(30 * 2**20, dtype=torch.uint8, device="cuda")
+        with metered(device.meters().phase) as second:
+            torch.empty(1000, dtype=torch.uint8, device="cuda")
+
+    assert first.values["peak_reserved"] == 30 * 2**20
+    assert second.values["peak_reserved"] == 2 * 2**20
+    assert (second.values["peak_requested"], second.values["peak_allocated"]) == (1000, 1024)
+    for window in (first, second):
+        held = window.values["peak_reserved"] + device.outside.bytes
+        assert window.values["peak_process"] == window.values["peak_device"] == held
+
+
+def test_nothing_is_timed_on_a_simulated_gpu():
+    """There is no work whose end could be waited for; a run that dies there is no shortage."""
+    device = Fake("l40s")
+    clock = device.clock()
+    clock.mark()
+    device.synchronize()
+    clock.mark()
+
+    assert clock.seconds() == []
+    assert device.meters().timed == ()
+    assert device.shortage(torch.OutOfMemoryError("Tried to allocate 1.00 GiB")) is None
+
+
+def test_what_is_recorded_on_a_simulated_gpu_is_what_happened_there():
+    """The real recorder follows the simulated allocator, marks included."""
+    device = Fake("l40s")
+    with device:
+        kept = torch.empty(5000, dtype=torch.uint8, device="cuda")
+        place = kept.untyped_storage().data_ptr()
+        with device.recorder() as recorder:
+            torch.empty(300, dtype=torch.uint8, device="cuda")
+            recorder.mark("backward")
+            del kept
+
+    assert recorder.trace is not None
+    assert [change.size for change in recorder.trace.changes] == [300, -300, -5000]
+    assert recorder.trace.changes[-1].address == place
+    assert [mark.name for mark in recorder.trace.marks] == ["backward"]

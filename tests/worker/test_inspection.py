@@ -7,8 +7,13 @@ import pytest
 from bench.schema import Status
 from bench.schema.metrics.memory import CATEGORIES, STAGES
 from bench.worker import inspection
+from bench.worker.batches import Encoder, padded
+from bench.worker.inspection import followed, note_attribution
 from bench.worker.logbook import Logbook
+from bench.worker.loop import Trainer
+from bench.worker.probes.attribution import Attribution
 from bench.worker.run import run
+from bench.worker.tasks.addition import TASK
 
 
 @pytest.fixture
@@ -102,3 +107,37 @@ def test_merging_and_single_sequences_have_phases_of_their_own(inspected):
         assert adapter.metrics[f"{phase}.peak_resident"] > 0
     assert adapter.series["infer.tokens"] == (3, 3, 3)
     assert whole.absent["merge.seconds"] == "there is no adapter to merge."
+
+
+def test_stages_are_told_to_whoever_listens_too(prepared, tiny_config, tokenizer, cpu):
+    """A followed step calls back at its stages, and says what every byte at its peak was for."""
+    config = tiny_config("lora")
+    encoder = Encoder(tokenizer, chat=False)
+    trainer = Trainer(prepared(config), config, cpu)
+    heard = []
+
+    found = followed(cpu, trainer, [padded([encoder.whole(example) for example in TASK.train(0, 4)], 0)], heard.append)
+
+    assert heard == ["forward", "backward", "optimizer", "end"]
+    assert isinstance(found, Attribution)
+    assert sum(found.peak.values()) == found.total > 0
+
+
+def test_what_could_not_be_followed_is_absent_with_the_reason(tiny_config, cpu, tmp_path):
+    """The peak, its categories and the stages' peaks all say why."""
+    logbook = Logbook(tiny_config("lora"), tmp_path / "phase")
+    logbook.device = cpu
+
+    note_attribution(logbook, "the history was lost.", {})
+
+    absent = logbook.record(Status.OK).absent
+    assert {absent[f"{name}.peak_allocated"] for name in ("train", *STAGES)} == {"the history was lost."}
+    assert absent["at_peak.total"] == "the history was lost."
+
+
+def test_a_measured_timeline_has_its_seconds(inspected):
+    """They never fall; only on a simulated device there are none."""
+    seconds = inspected("lora").series["timeline.seconds"]
+
+    assert list(seconds) == sorted(seconds)
+    assert seconds[-1] > 0

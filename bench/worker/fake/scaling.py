@@ -2,7 +2,8 @@
 
 What an operation takes grows with the batch in a straight line: tensors have a batch dimension or none. So
 two simulations tell every allocation at every batch size, and the allocator does the rest. Where the two did
-not do the same things in the same order, no such line exists and nothing is said.
+not do the same things in the same order, no such line exists and nothing is said. A single sequence does other
+things than several, for a dimension of 1 needs no copies: it is not on the line.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from bench.worker.fake.fit import replay
@@ -52,6 +53,16 @@ def largest_batch(events: Sequence[Event], others: Sizes, batch: int, other: int
     return found, found == CEILING
 
 
+def same_blocks(events: Sequence[Event], others: Sequence[Event]) -> Sizes | None:
+    """Return the sizes of the blocks of `others`, None if those are not the blocks of `events` in the same order.
+
+    When blocks are released is not compared: the collector of garbage has moments of its own.
+    """
+    ours, theirs = ([event for event in run if event.what == "take"] for run in (events, others))
+    same = [(event.key, event.during) for event in ours] == [(event.key, event.during) for event in theirs]
+    return {event.key: event.value for event in theirs} if same else None
+
+
 class Twin:
     """Another simulation of the same run, in a process of its own beside this one; it costs no time where two fit.
 
@@ -65,23 +76,14 @@ class Twin:
         if self._process == 0:
             status = 1
             try:
-                file.write_text(json.dumps([(event.key, event.during, event.value) for event in _taken(work())]))
+                file.write_text(json.dumps(work()))
                 status = 0
             finally:
                 os._exit(status)
 
-    def sizes(self, events: Sequence[Event]) -> Sizes | None:
-        """Wait for the twin and return its blocks' sizes; None if it failed or did other things than `events`.
-
-        When blocks are released is not compared: the collector of garbage has moments of its own.
-        """
+    def events(self) -> list[Event]:
+        """Wait for the twin and return its events; none if it failed."""
         _, status = os.waitpid(self._process, 0)
         if status != 0 or not self._file.is_file():
-            return None
-        found = json.loads(self._file.read_text())
-        same = [(key, during) for key, during, _ in found] == [(event.key, event.during) for event in _taken(events)]
-        return {key: value for key, _, value in found} if same else None
-
-
-def _taken(events: Sequence[Event]) -> Iterator[Event]:
-    return (event for event in events if event.what == "take")
+            return []
+        return [Event(*event) for event in json.loads(self._file.read_text())]

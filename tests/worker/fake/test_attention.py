@@ -82,11 +82,12 @@ def test_flash_keeps_the_output_and_a_sum_a_row(on):
 
 
 def test_flash_pads_heads_to_multiples_of_eight(on):
-    """Padded copies of query, key and value are kept, 64 wide for 60; what is returned is a view of 64."""
-    grown = Grown(on("a100-80gb"), inputs(width=60), is_causal=True)
+    """Padded copies of query, key and value are kept, 72 wide for 68; what is returned is a view of one as wide."""
+    grown = Grown(on("a100-80gb"), inputs(width=68), is_causal=True)
 
-    assert grown.out.shape == (BATCH, HEADS, LENGTH, 60)
-    assert grown.bytes == 4 * OUT + TOKENS * 4 + FLASH_GENERATOR == 4 * 98_304 + 3_072 + 24
+    assert grown.out.shape == (BATCH, HEADS, LENGTH, 68)
+    padded = TOKENS * 72 * 2
+    assert grown.bytes == 4 * padded + TOKENS * 4 + FLASH_GENERATOR == 4 * 110_592 + 3_072 + 24
 
 
 def test_flash_takes_grouped_heads_as_they_are(on):
@@ -114,6 +115,16 @@ def test_efficient_rounds_sums_up_to_32_rows(on):
 
     assert inferred == 0
     assert trained == BATCH * HEADS * 64 * 4 + GENERATOR == 2_048 + 16
+
+
+def test_efficient_makes_no_sums_without_gradients(on):
+    """Nothing but the output and the generator's numbers, not even for a while."""
+    heap = on("t4")
+    given = inputs(dtype=torch.float16, gradient=False)
+    before = held(heap)
+    F.scaled_dot_product_attention(*given)
+
+    assert more_at_peak(heap, before) == OUT + GENERATOR == 98_304 + 16
 
 
 def test_a_boolean_mask_becomes_one_that_is_added(on):
@@ -253,7 +264,7 @@ def test_masks_can_be_trained_with(on, gpu, mask):
 
 
 def test_autocast_casts_what_is_given(on):
-    """Copies in 16 bits are made of query, key and value, and kept; the mask is cast too, and a boolean one is not."""
+    """Copies in 16 bits are made of query, key and value, and kept."""
     heap = on("a100-80gb")
     given = inputs(dtype=torch.float32)
     with torch.autocast("cuda", dtype=torch.bfloat16):
@@ -262,6 +273,29 @@ def test_autocast_casts_what_is_given(on):
     assert grown.kernels == {"_scaled_dot_product_flash_attention"}
     assert grown.out.dtype is torch.bfloat16
     assert grown.bytes == 3 * OUT + OUT + TOKENS * 4 + FLASH_GENERATOR
+
+
+def test_autocast_casts_a_mask_that_is_added(on):
+    """A copy of 2 x 96 x 96 numbers of 2 bytes is kept beside those of query, key and value."""
+    heap = on("a100-80gb")
+    mask, given = padding(dtype=torch.float32), inputs(dtype=torch.float32)
+    with torch.autocast("cuda", dtype=torch.bfloat16):
+        grown = Grown(heap, given, attn_mask=mask)
+
+    assert grown.kernels == {"_scaled_dot_product_efficient_attention"}
+    assert grown.bytes == 3 * OUT + BATCH * LENGTH * LENGTH * 2 + OUT + TOKENS * 4 + GENERATOR
+
+
+def test_autocast_is_over_within(on):
+    """Plain attention computes in float32 as it does without autocast: products inside are not cast."""
+    heap = on("t4")
+    torch.ones(8, 8, device="cuda") @ torch.ones(8, 8, device="cuda")
+    usual = Grown(heap, inputs()).bytes
+    with torch.autocast("cuda", dtype=torch.bfloat16):
+        grown = Grown(heap, inputs())
+
+    assert grown.kernels == {"_safe_softmax"}
+    assert grown.bytes == usual
 
 
 def test_autocast_leaves_float64(on):
