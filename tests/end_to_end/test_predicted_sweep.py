@@ -12,6 +12,7 @@ import jsonschema
 import pytest
 
 from bench import store
+from bench.launch import journal
 from bench.schema import Kind, RunRecord, Status
 from bench.schema.codec import json_schema
 from bench.schema.metrics import METRICS
@@ -95,18 +96,20 @@ def _bytes(record: RunRecord) -> dict[str, float]:
 
 
 def test_a_killed_sweep_keeps_what_it_finished(tmp_path):
-    """After kill -9 in the middle every file is whole, and the same command makes only what is missing."""
+    """After kill -9 every file is whole and stays; only what was not noted as finished, at most one file, is repeated."""
     results = tmp_path / "results"
     environment = {**os.environ, "FTBENCH_CACHE": str(tmp_path / "cache")}
     with subprocess.Popen(
         [sys.executable, "-m", *SUITE, str(results)], cwd=HERE, env=environment, stdout=subprocess.DEVNULL
     ) as sweep:
-        assert eventually(lambda: len([*results.rglob("*.json")]) >= 2, seconds=120)
+        assert eventually(lambda: len(journal.made_here(results)) >= 2, seconds=120)
         sweep.kill()
+    noted = len(journal.made_here(results))
     finished, unreadable = store.read(results)
     assert unreadable == []
-    assert 2 <= len(finished) < 6
+    assert 2 <= noted <= len(finished) <= noted + 1 < 6
 
     done = run(*SUITE, str(results), FTBENCH_CACHE=str(tmp_path / "cache"))
-    assert f"{len(finished)} of 6 runs were finished before and kept" in done.stdout
-    assert len(store.read(results)[0]) == 6
+    assert f"{noted} of 6 runs were finished before and kept" in done.stdout
+    assert {run.path for run in finished} < {run.path for run in store.read(results)[0]}
+    assert len(journal.made_here(results)) == 6
