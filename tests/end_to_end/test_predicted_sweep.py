@@ -96,7 +96,7 @@ def _bytes(record: RunRecord) -> dict[str, float]:
 
 
 def test_a_killed_sweep_keeps_what_it_finished(tmp_path):
-    """After kill -9 every file is whole and stays; only what was not noted as finished, at most one file, is repeated."""
+    """After kill -9 every file is whole and stays; only what was not noted as finished, one at most, is repeated."""
     results = tmp_path / "results"
     environment = {**os.environ, "FTBENCH_CACHE": str(tmp_path / "cache")}
     with subprocess.Popen(
