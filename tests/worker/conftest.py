@@ -14,7 +14,14 @@ from bench.schema.catalogue import METHODS, load
 from bench.schema.config import configure
 from bench.worker import models
 from bench.worker.devices.cpu import Cpu
+from bench.worker.fake import abi
 from bench.worker.fetch import tiny
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _fake_gpus() -> None:
+    """Let GPUs be simulated in this process: that has to be told before the first gradient, whichever test computes it."""
+    abi.install()
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,8 @@ A CUDA build needs none of this. A CPU build lacks two things that autograd asks
    `at::accelerator::getCurrentStream` (aten/src/ATen/detail/CUDAHooksInterface.h). So the table of the
    hooks is copied, `isBuilt` answers 1 and `hasPrimaryContext`, which throws in a CPU build, answers 0.
 
-The positions in these tables are torch's C++ ABI, checked with 2.13. It changes the process for good.
+The positions in these tables are torch's C++ ABI, checked with 2.13. It changes the process for good, and has to
+be done before the process's first gradient: autograd counts devices once (torch/csrc/autograd/engine.cpp).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from bench.errors import UnsupportedError
 
@@ -46,7 +48,8 @@ _kept: list[Any] = []
 def install() -> None:
     """Make autograd work on fake CUDA tensors; once a process, nothing in a build with CUDA.
 
-    Raises `UnsupportedError` where this torch is not the one whose tables are known.
+    Raises `UnsupportedError` where this torch is not the one whose tables are known, and in a process that has
+    computed gradients before.
     """
     if _kept or torch.backends.cuda.is_built():  # type: ignore[no-untyped-call]
         return
@@ -64,6 +67,18 @@ def install() -> None:
     accelerator = torch._C._accelerator_getAccelerator()
     if accelerator.type != "cuda":
         raise UnsupportedError(f"this build of torch takes {accelerator.type!r} for its accelerator, not the fake GPU.")
+    _try_a_gradient()
+
+
+def _try_a_gradient() -> None:
+    with FakeTensorMode():
+        leaf = torch.empty(1, device="cuda", requires_grad=True)
+        try:
+            leaf.sum().backward()  # type: ignore[no-untyped-call]
+        except RuntimeError as error:
+            raise UnsupportedError(
+                "this process has computed gradients before it was to simulate a GPU; start another one for that."
+            ) from error
 
 
 def _library(name: str) -> ctypes.CDLL:

@@ -73,6 +73,13 @@ def refusal(*lines: str) -> str:
     return done.stdout
 
 
+def test_a_process_that_has_computed_gradients_is_refused():
+    """Autograd has counted the devices by then; the sentence says what to do."""
+    said = refusal("torch.ones(1, requires_grad=True).sum().backward()")
+
+    assert said == "this process has computed gradients before it was to simulate a GPU; start another one for that.\n"
+
+
 def test_another_release_of_torch_is_refused():
     """Whose tables are not known is not touched; the sentence says which release is needed, and the other way out."""
     said = refusal("torch.__version__ = '2.99.1'")
