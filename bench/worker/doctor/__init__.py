@@ -36,7 +36,8 @@ class Finding:
 
 
 def findings() -> Iterator[Finding]:
-    """Examine every device of the catalogue, the simulated one last: it changes the process for good."""
+    """Examine every device of the catalogue, the simulated one first: it has to precede any gradient."""
+    yield from _checked("fake", "predictions", predictions.checked)
     for name, entry in DEVICES.items():
         if is_predicted(name):
             continue
@@ -52,7 +53,6 @@ def findings() -> Iterator[Finding]:
         yield from _checked(name, "4-bit kernels", partial(kernels.checked, device.torch_name))
         for what, check in paging.checks(name):
             yield from _checked(name, what, check)
-    yield from _checked("fake", "predictions", predictions.checked)
 
 
 def device_facts() -> dict[str, Scalar]:
