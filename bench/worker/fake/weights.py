@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch._subclasses.fake_tensor import unset_fake_temporarily
 from transformers import AutoConfig
 
 from bench import cache
@@ -45,10 +44,12 @@ def shaped_weights(model: Described, dtype: torch.dtype) -> dict[str, Any]:
 
     Call it within FakeTensorMode.
     """
-    with unset_fake_temporarily(), torch.device("meta"):
+    with torch.device("meta"):
         shell = model.kind(model.settings)
-        once = {name for name, _ in shell.named_parameters()} | {name for name, _ in shell.named_buffers()}
-        shapes = {name: weight.shape for name, weight in shell.state_dict().items() if name in once}
-    # a checkpoint holds tied weights once
-    state = {name: torch.empty(shape, dtype=dtype, device="cpu") for name, shape in shapes.items()}
+    once = {name for name, _ in shell.named_parameters()} | {name for name, _ in shell.named_buffers()}
+    state = {
+        name: torch.empty(weight.shape, dtype=dtype, device="cpu")
+        for name, weight in shell.state_dict().items()
+        if name in once  # a checkpoint holds tied weights once
+    }
     return {"pretrained_model_name_or_path": None, "config": model.settings, "state_dict": state}

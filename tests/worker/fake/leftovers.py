@@ -68,7 +68,9 @@ def met(device: Any, error: type[BaseException] | None) -> dict[str, list[str]]:
 def main() -> None:
     """Meet a simulated GPU twice, and print what changed."""
     from bench.worker.devices.fake import Fake
+    from bench.worker.fake import abi
 
+    abi.install()  # for good
     gc.disable()
     assert transformers.masking_utils
     assert peft.get_peft_model
