@@ -72,12 +72,11 @@ def _suites(items: Sequence[pytest.Item]) -> list[pytest.Function]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give the suites' parameters the values that device and scale have; a test without any says why."""
-    options = metafunc.config.option
+    """Give a suite's parameters the values its function `parameters` says; a test without any says why."""
     if not Path(metafunc.module.__file__ or "").is_relative_to(HERE):
         return
-    here = metafunc.config.stash[SESSION]
-    for name, values in here.work.parameters(oversubscribe=options.oversubscribe).items():
+    of_suite = getattr(metafunc.module, "parameters", lambda _: {})
+    for name, values in of_suite(metafunc.config.stash[SESSION].work).items():
         if name in metafunc.fixturenames:
             none = [pytest.param(None, id="none", marks=pytest.mark.skip(reason=values))]
             metafunc.parametrize(name, none if isinstance(values, str) else values, ids=spelled)

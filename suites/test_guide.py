@@ -8,7 +8,15 @@ from __future__ import annotations
 
 import pytest
 
+from bench.launch.work import Work
+
 CHEAPEST = {"batch_size": 1, "sequence_length": 2048, "gradient_checkpointing": True}
+
+
+def parameters(work: Work) -> dict[str, object]:
+    """Return the guide's models, on simulated GPUs."""
+    asked = "is about models of 8B and 70B; predict it with --device fake:<gpu>"
+    return {"guide_model": ("llama-3.1-8b", "llama-3.3-70b") if work.predicted else asked}
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "adamw_32bit", "adamw_8bit", "paged_adamw_8bit"])

@@ -6,6 +6,31 @@ memory. On a CPU: the host's analogue, AdamW with its state in a mapped file.
 
 from __future__ import annotations
 
+from bench.launch.work import Work
+
+
+def parameters(work: Work) -> dict[str, object]:
+    """Return the optimisers, ways and shares of a device, or why there are none."""
+    if work.device == "cpu":
+        optimizers: dict[str, object] = {"resident_optimizer": ("adamw_fused",), "paged_optimizer": ("mapped_adamw",)}
+        counted: object = "unified-memory counters count on NVIDIA GPUs"
+        limits: object = ({"paging": "limit", "paging_fraction": 0.5},)
+    else:
+        optimizers = {
+            "resident_optimizer": ("adamw_8bit", "adamw_32bit"),
+            "paged_optimizer": ("paged_adamw_8bit", "paged_adamw_32bit"),
+        }
+        counted = (0.0, 1.0)
+        ballast = ({"paging": "ballast", "paging_fraction": 0.2},)
+        limits = ballast if work.oversubscribe else "really runs the GPU out of room; ask for it with --oversubscribe"
+    return {
+        **optimizers,
+        "path": ("prefetch", "fault"),
+        "fraction": (0.0, 0.25, 0.5, 0.75, 1.0) if work.thorough else (0.0, 1.0),
+        "counted_fraction": counted,
+        "limiting": limits,
+    }
+
 
 def test_resident(measure, work, resident_optimizer):
     """The same work with all state in plain memory: what a step takes that cannot page."""

@@ -13,7 +13,7 @@ from bench.schema import catalogue
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "bench"
-TABLES = (catalogue.METHODS, catalogue.TASKS, catalogue.OPTIMIZERS, catalogue.DEVICES)
+TABLES = (catalogue.METHODS, catalogue.TASKS, catalogue.OPTIMIZERS, catalogue.STUDIES, catalogue.DEVICES)
 CROWDED = 300  # lines; the soft ceiling is 250
 NAMELESS = {"utils", "common", "helpers", "base", "core", "manager"}
 HEAVY = ("torch", "transformers", "peft", "bitsandbytes", "datasets", "numpy", "pandas", "plotly", "scipy", "jinja2")

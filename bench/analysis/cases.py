@@ -17,6 +17,7 @@ from bench.schema.catalogue import METHODS
 from bench.schema.metrics import METRICS
 from bench.schema.models import MODELS
 from bench.schema.record import STACK
+from bench.schema.studies import TRAINING
 from bench.store import Stored, Unreadable
 
 ITEMS = {"evaluate.accuracy_before": "before", "evaluate.accuracy": "after"}
@@ -123,10 +124,11 @@ def group(stored: Iterable[Stored]) -> list[Case]:
 def is_headline(case: Case) -> bool:
     """Tell whether a case is about a method's speed, memory or learning.
 
-    Not a try of a search for what fits, and no experiment with paged state or its resident twin: those are not
-    looked into afterwards (`config.inspect`) and have tables of their own.
+    No study of another question, not a try of a search for what fits, and no experiment with paged state or its
+    resident twin: those are not looked into afterwards (`config.inspect`). All have tables of their own.
     """
-    return case.config.inspect and case.config.paging == "none" and not case.config.uvm_counters
+    config = case.config
+    return config.study == TRAINING and config.inspect and config.paging == "none" and not config.uvm_counters
 
 
 def of_one_kind(cases: Sequence[Case]) -> list[Case]:

@@ -10,6 +10,7 @@ import msgspec
 
 from bench.analysis.cases import Case, is_headline, newest, ran
 from bench.schema import Kind
+from bench.schema.catalogue import METHODS
 
 COMPARED = ("full", "lora", "qlora")
 FREE = ("method", "options", "learning_rate", "warmup_ratio", "merge", "seed", "device", "timeout_s")
@@ -46,7 +47,8 @@ def comparisons(cases: Sequence[Case]) -> list[Comparison]:
     Predictions and published numbers are never compared here: they have no speed, and tables of their own.
     Fixed-shape cases (`packing`) decide speed and memory, cases with `evaluate_items`
     accuracy and generation. Of several groups of equal work the one with most methods
-    that have a good run is taken, then the one with most methods, then the most recent.
+    that have a good run is taken, then the one with most methods, then the most recent; of a method's cases in it
+    the one with the method's own defaults, then the most recent.
     """
     found: dict[tuple[str, Kind, str], list[Case]] = defaultdict(list)
     for case in newest(ran(cases)):
@@ -70,12 +72,19 @@ def _best(cases: Sequence[Case], wanted: Callable[[Case], bool]) -> Matched:
             continue
         group = groups[_work(case)]
         other = group.get(case.config.method)
-        if other is None or (bool(case.ok), case.latest) > (bool(other.ok), other.latest):
+        if other is None or _choice(case) > _choice(other):
             group[case.config.method] = case
     if not groups:
         return Matched({})
     best = max(groups.values(), key=_rank)
     return Matched({method: best[method] for method in COMPARED if method in best})
+
+
+def _choice(case: Case) -> tuple[bool, bool, str]:
+    """Of a method's cases that have run, prefer the method's own defaults, then the newest."""
+    known = METHODS[case.config.method].options
+    as_it_starts = all(name in known and value == known[name].default for name, value in case.config.options.items())
+    return bool(case.ok), as_it_starts, case.latest
 
 
 def _rank(group: Mapping[str, Case]) -> tuple[int, int, str]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from bench.commands import EXIT_ERROR, FORMATS, say
 from bench.errors import RecordFormatError, StoreError
+from bench.report.questions import QUESTIONS
 
 if TYPE_CHECKING:
     from bench.analysis.cases import Case
@@ -50,7 +51,7 @@ def register(commands: Commands) -> None:
         parents=[results],
         help="write a table: summary, t1 (the guide's comparison), memory (by phase), cost, and more",
     )
-    one.add_argument("name", nargs="?", choices=tuple(TABLES), default="summary")
+    one.add_argument("name", nargs="?", choices=(*TABLES, *QUESTIONS), default="summary")
     one.add_argument("--format", choices=FORMATS, default="text")
     one.add_argument("--output", type=Path, metavar="FILE", help="write to FILE instead of standard output")
     one.set_defaults(command=table)
@@ -105,7 +106,7 @@ def table(options: argparse.Namespace) -> int:
 
     tables = _tables(options.name, _cases(options.results))
     if not tables:
-        raise StoreError(f"{options.results} holds no packed case and no case with a test set, so there is no T1.")
+        raise StoreError(f"{options.results} holds no case that table {options.name} is about.")
     text = render.written(tables, options.format)
     if options.output is None:
         sys.stdout.write(text)
@@ -118,6 +119,8 @@ def table(options: argparse.Namespace) -> int:
 
 
 def _tables(name: str, cases: Sequence[Case]) -> list[Table]:
+    if name in QUESTIONS:
+        return QUESTIONS[name].tables(cases)
     module, _, function = TABLES[name].partition(":")
     made: Table | list[Table] = getattr(import_module(module), function)(cases)
     return made if isinstance(made, list) else [made]

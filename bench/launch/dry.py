@@ -13,7 +13,10 @@ from msgspec.structs import replace
 
 from bench.analysis.stall import is_cold
 from bench.schema import Failure, Kind, RunConfig, RunRecord, Status
+from bench.schema.catalogue import STUDIES
 from bench.schema.codec import decode_config, encode
+from bench.schema.metrics import METRICS
+from bench.schema.studies import TRAINING
 
 SECONDS_A_TOKEN = {"full": 4e-3, "lora": 3e-3, "qlora": 3.5e-3}
 BYTES = {"full": 2_200_000_000, "lora": 1_000_000_000, "qlora": 600_000_000}
@@ -34,6 +37,8 @@ def record(config: RunConfig) -> RunRecord:
         failure = Failure(phase="train", message="made up: no memory for this batch", bytes_requested=2**31)
         return replace(blank, status=Status.OOM, failure=failure)
     rng = random.Random(f"{config.case}/{config.seed}")  # noqa: S311 (made-up numbers)
+    if config.study != TRAINING:
+        return replace(blank, metrics=_of_study(config.study, rng))
     tokens = config.batch_size * config.gradient_accumulation_steps * config.sequence_length
     seconds = [SECONDS_A_TOKEN.get(config.method, 3e-3) * tokens * rng.uniform(0.98, 1.02) for _ in range(config.steps)]
     losses = [4.0 * 0.97**step + rng.uniform(0, 0.1) for step in range(config.steps)]
@@ -58,6 +63,13 @@ def record(config: RunConfig) -> RunRecord:
         items={"before": "0" * len(items), "after": items} if items else {},
         resolved={"base.dtype": config.dtype, "base.quantization": "nf4" if config.method == "qlora" else "none"},
     )
+
+
+def _of_study(name: str, rng: random.Random) -> dict[str, float]:
+    """Make up every number that a study writes down."""
+    measures = STUDIES[name].measures
+    written = (name for name, metric in METRICS.items() if name.startswith(measures) and not metric.raw)
+    return {name: rng.uniform(0.1, 1.0) for name in written}
 
 
 def _chilled(config: RunConfig) -> dict[str, tuple[int | None, ...]]:

@@ -12,11 +12,12 @@ import re
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from bench import cache
 from bench.errors import FetchError, NotFetchedError, UnknownNameError
-from bench.schema.catalogue import TASKS, find
+from bench.schema.catalogue import NONE, TASKS, find
 from bench.schema.models import DEFAULT_CPU_MODEL, MODELS
 
 HUB_ID = re.compile(r"[A-Za-z0-9_][\w.-]*/[A-Za-z0-9_][\w.-]*(@[\w.-]+)?", re.ASCII)
@@ -53,6 +54,28 @@ def missing_models(models: Sequence[str]) -> list[str]:
         except NotFetchedError:
             missing.append(model)
     return missing
+
+
+class Supplies:
+    """What runs of a session need: models, and the data of tasks that the folder `data_dir` does not hold."""
+
+    def __init__(self, data_dir: Path | None) -> None:
+        self._data_dir = data_dir
+        self._tried: set[tuple[str, str]] = set()
+
+    def bring(self, model: str, task: str) -> None:
+        """Fetch what is not on this machine. Raises `FetchError` with the reason and the remedy."""
+        self._tried.add((model, task))
+        models = missing_models([model]) if model != NONE else []
+        tasks = [task] if task != NONE and (self._data_dir or not cache.has_task(task)) else []
+        if models or (tasks and not self._data_dir):
+            fetch(models, tasks, self._data_dir)
+
+    def try_to_bring(self, model: str, task: str) -> None:
+        """Fetch what is not on this machine, once; where that fails, the run itself will say what it lacks."""
+        if (model, task) not in self._tried:
+            with suppress(FetchError):
+                self.bring(model, task)
 
 
 def without_fetching(model: str) -> str:

@@ -12,7 +12,7 @@ from bench import cache, store
 from bench.analysis.values import is_answer, value
 from bench.errors import BadValueError, NotFetchedError, RunDidNotFinishError, StoreError
 from bench.launch import dry, machine
-from bench.launch.fetch import fetch, missing_models, without_fetching
+from bench.launch.fetch import Supplies, fetch, without_fetching
 from bench.launch.forecast import Forecasts, NotTriedError, far_beyond, needed
 from bench.launch.limit import Limit
 from bench.launch.process import Launcher
@@ -42,6 +42,7 @@ class Options(Protocol):
     dry_run: bool
     memory_limit: str | None
     find_limit: bool
+    oversubscribe: bool
     try_anyway: bool
 
 
@@ -55,6 +56,7 @@ class Session:
         self._options = options
         self._root = options.results or Path("dry-results" if options.dry_run else "results")
         self._repeat = Repeat.parse(rerun=options.rerun, retry=options.retry)
+        self._supplies = Supplies(options.data_dir)
         self._planned: list[tuple[str, RunConfig, int]] = []
         self._kept = 0
         self._sweep: Sweep | None = None
@@ -78,6 +80,7 @@ class Session:
             scale=options.scale,
             rounds=options.rounds,
             memory_limit=options.memory_limit,
+            oversubscribe=options.oversubscribe,
         )
         if options.find_limit and work.device == "cpu" and not (work.memory_limit or options.dry_run):
             raise BadValueError(
@@ -93,7 +96,7 @@ class Session:
         self._keep_dry_apart()
         self._open.enter_context(locked(self._root))
         if not self._options.dry_run and not self.work.predicted:
-            self._bring_what_is_missing()
+            self._supplies.bring(self.work.model, self.work.task)
         launcher = self._open.enter_context(self._launcher())
         stack = machine.stack()
         if self._is_on_gpu():
@@ -132,12 +135,6 @@ class Session:
             return {self.work.model: cache.manifest(self.work.model).revision}
         except NotFetchedError:
             return {}
-
-    def _bring_what_is_missing(self) -> None:
-        missing = missing_models([self.work.model])
-        local = self._options.data_dir
-        if missing or (not local and not cache.has_task(self.work.task)):
-            fetch(missing, [self.work.task], local)
 
     def _device_slug(self) -> str:
         return DRY_DEVICE if self._options.dry_run else machine.device_slug(self.work.device)
@@ -192,6 +189,8 @@ class Session:
 
     def _run(self, config: RunConfig, among: list[store.Stored]) -> tuple[store.Stored, bool]:
         assert self._sweep is not None, "open the session first"
+        if not self._options.dry_run and not self.work.predicted and not self._sweep.has(config):
+            self._supplies.try_to_bring(config.model, config.task)
         stored, fresh = self._sweep.result(config)
         among.append(stored)
         self._kept += not fresh

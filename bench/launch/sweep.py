@@ -20,6 +20,7 @@ from bench.launch.machine import STACK_FACTS
 from bench.schema import Kind, RunConfig, RunRecord, Status
 from bench.schema.catalogue import Scalar
 from bench.schema.codec import encode
+from bench.schema.record import FETCH
 
 
 class Runs(Protocol):
@@ -85,7 +86,8 @@ class Sweep:
         same_stack = all(record.environment.get(name) == self.stack.get(name) for name in STACK_FACTS | set(self.stack))
         revision = record.resolved.get("model.revision")  # absent where the run died before its model was there
         same_model = revision is None or revision == self.revisions.get(record.config.model, revision)
-        return same_device and same_stack and same_model and not self.repeat.wants(record)
+        lacked = record.failure is not None and record.failure.phase == FETCH
+        return same_device and same_stack and same_model and not lacked and not self.repeat.wants(record)
 
     def has(self, config: RunConfig) -> bool:
         """Tell whether `result` would take a finished run of `config`."""

@@ -12,7 +12,7 @@ from bench.errors import BadValueError, UnknownNameError
 from bench.launch import machine
 from bench.launch.sizes import parse_bytes
 from bench.schema import gpus
-from bench.schema.catalogue import DEVICES, METHODS, TASKS, find, is_predicted
+from bench.schema.catalogue import DEVICES, METHODS, NONE, STUDIES, TASKS, find, is_predicted
 from bench.schema.config import RunConfig, configure
 from bench.schema.models import DEFAULT_CPU_MODEL, MODELS, largest_for_full_training
 
@@ -55,6 +55,8 @@ class Work:
     """Repeats of a speed and memory run."""
     memory_limit: int = 0
     """Bytes of private host memory a run may take; 0 does not limit."""
+    oversubscribe: bool = False
+    """Whether a GPU may really be run out of room for managed memory."""
 
     @property
     def seeds(self) -> int:
@@ -94,57 +96,45 @@ class Work:
 
     def learning(self, method: str, **settings: Any) -> RunConfig:
         """Train the task long enough to learn it, and score the test items before and after."""
-        lesson = LESSONS[self.task]
-        return self._config(
-            method,
-            batch_size=lesson.batch_size,
-            gradient_accumulation_steps=lesson.gradient_accumulation_steps,
-            sequence_length=lesson.sequence_length,
-            steps=lesson.steps[self.scale],
-            evaluate_items=lesson.evaluate_items[self.scale],
-            timeout_s=24 * 3600.0,
-            **settings,
-        )
-
-    def parameters(self, *, oversubscribe: bool) -> dict[str, tuple[Any, ...] | str]:
-        """Return the values of suites' parameters that depend on device and scale, or why there are none."""
-        if self.device == "cpu":
-            resident: tuple[str, ...] = ("adamw_fused",)
-            paged: tuple[str, ...] = ("mapped_adamw",)
-            counted: tuple[float, ...] | str = "unified-memory counters count on NVIDIA GPUs"
-            limits: tuple[dict[str, Any], ...] | str = ({"paging": "limit", "paging_fraction": 0.5},)
-        else:
-            resident, paged = ("adamw_8bit", "adamw_32bit"), ("paged_adamw_8bit", "paged_adamw_32bit")
-            counted = (0.0, 1.0)
-            ballast = ({"paging": "ballast", "paging_fraction": 0.2},)
-            limits = ballast if oversubscribe else "really runs the GPU out of room; ask for it with --oversubscribe"
-        guides = (
-            ("llama-3.1-8b", "llama-3.3-70b")
-            if self.predicted
-            else ("is about models of 8B and 70B; predict it with --device fake:<gpu>")
-        )
-        thorough = self.scale == "full" or self.device != "cpu"
-        return {
-            "resident_optimizer": resident,
-            "paged_optimizer": paged,
-            "path": ("prefetch", "fault"),
-            "fraction": (0.0, 0.25, 0.5, 0.75, 1.0) if thorough and self.scale != "smoke" else (0.0, 1.0),
-            "counted_fraction": counted,
-            "limiting": limits,
-            "guide_model": guides,
+        lesson = LESSONS[settings.get("task", self.task)]
+        made = {
+            "batch_size": lesson.batch_size,
+            "gradient_accumulation_steps": lesson.gradient_accumulation_steps,
+            "sequence_length": lesson.sequence_length,
+            "steps": lesson.steps[self.scale],
+            "evaluate_items": lesson.evaluate_items[self.scale],
+            "timeout_s": 24 * 3600.0,
         }
+        return self._config(method, **{**made, **settings})
+
+    def short(self, method: str, **settings: Any) -> RunConfig:
+        """Half a lesson: enough to tell settings apart where there are many of them."""
+        steps = max(2, LESSONS[settings.get("task", self.task)].steps[self.scale] // 2)
+        return self.learning(method, **{"steps": steps, **settings})
+
+    def study(self, name: str, method: str = "full", **settings: Any) -> RunConfig:
+        """Run of another study than training; its own settings, the method's and the config's go into `settings`."""
+        study = find("study", STUDIES, name)
+        unneeded = {name: NONE for name, needed in (("model", study.weights), ("task", study.examples)) if not needed}
+        return self._config(method, study=name, **{**unneeded, **settings})
+
+    @property
+    def thorough(self) -> bool:
+        """Whether a question that needs many runs gets all of them: on a GPU, and on a CPU at full scale."""
+        return self.scale == "full" or (self.scale == "small" and self.device != "cpu")
 
     def _config(self, method: str, **settings: Any) -> RunConfig:
         settings.setdefault("learning_rate", self.learning_rate(method))
         settings.setdefault("dtype", self.dtype)
-        settings.setdefault("autocast", self.autocast(method))
+        settings.setdefault("autocast", self.autocast(method, settings.get("base", "plain")))
         settings.setdefault("memory_limit", self.memory_limit)
         settings.setdefault("model", self.model)
-        return configure(task=self.task, device=self.device, method=method, **settings)
+        settings.setdefault("task", self.task)
+        return configure(device=self.device, method=method, **settings)
 
-    def autocast(self, method: str) -> str:
+    def autocast(self, method: str, base: str = "plain") -> str:
         """Train a quantised base under autocast on a GPU, as the guide's section 5 does: the rest is float32."""
-        prepared = "prepare_kbit" in find("method", METHODS, method).options
+        prepared = base != "plain" or "prepare_kbit" in find("method", METHODS, method).options
         return self.dtype if prepared and self.device != "cpu" else "none"
 
     def learning_rate(self, method: str) -> float:
@@ -168,6 +158,7 @@ def choose(
     scale: str,
     rounds: int | None = None,
     memory_limit: str | None = None,
+    oversubscribe: bool = False,
 ) -> Work:
     """Fill in what was not asked for: the device that is there, a model that fits it, a task for that model.
 
@@ -188,7 +179,7 @@ def choose(
     limit = parse_bytes("--memory-limit", memory_limit) if memory_limit else 0
     if limit and is_predicted(device):
         raise BadValueError(f"--memory-limit limits the host's memory, which {device} does not have.")
-    return Work(model, task, device, chosen, rounds or ROUNDS[chosen], limit)
+    return Work(model, task, device, chosen, rounds or ROUNDS[chosen], limit, oversubscribe)
 
 
 def _device(asked: str | None) -> tuple[str, int]:

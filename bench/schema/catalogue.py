@@ -2,7 +2,7 @@
 
 Strings go up, imports go down: a `target` is a "module:object" string that only
 the worker resolves, so reading this table never imports torch. Adding a method,
-a task, an optimizer or a device is one file and one entry here.
+a task, an optimizer, a study or a device is one file and one entry here.
 """
 
 from __future__ import annotations
@@ -13,10 +13,17 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from bench.errors import UnknownNameError
-from bench.schema.entry import Entry, Option, Scalar
+from bench.schema.entry import Entry, Option, Scalar, Study
 from bench.schema.methods import METHODS
+from bench.schema.studies import STUDIES
 
-__all__ = ["DEVICES", "METHODS", "OPTIMIZERS", "TASKS", "Entry", "Option", "Scalar", "find", "is_predicted", "load"]
+__all__ = [
+    "DEVICES", "METHODS", "NONE", "OPTIMIZERS", "STUDIES", "TASKS", "Entry", "Option", "Scalar", "Study", "find",
+    "is_predicted", "load",
+]  # fmt: skip
+
+NONE = "none"
+"""The model of a study that needs no weights, and the task of one that needs no examples."""
 
 TASKS: Mapping[str, Entry] = MappingProxyType({
     "addition": Entry("bench.worker.tasks.addition:TASK", "Two-digit addition",

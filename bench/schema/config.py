@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from bench.errors import BadValueError, UnknownNameError
-from bench.schema.catalogue import METHODS, OPTIMIZERS, TASKS, Scalar, find
+from bench.schema.catalogue import METHODS, NONE, OPTIMIZERS, STUDIES, TASKS, Option, Scalar, Study, find
+from bench.schema.studies import TRAINING
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Quantity = Annotated[int, msgspec.Meta(ge=0)]
@@ -58,6 +59,12 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     task: Slug
     options: dict[str, Scalar] = {}
     """The method's own settings, complete; `bench.schema.catalogue.METHODS` lists them."""
+    study: Slug = TRAINING
+    """What is done with the model: it is trained, or something else is asked of it."""
+    study_options: dict[str, Scalar] = {}
+    """The study's own settings, complete; `bench.schema.catalogue.STUDIES` lists them."""
+    base: Literal["plain", "nf4", "fp4", "int8"] = "plain"
+    """How the frozen base under an adapter is held: in `dtype`, or quantised by bitsandbytes; 4-bit ones doubly."""
     device: DeviceName = "cpu"
     seed: Quantity = 0
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
@@ -112,15 +119,16 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     timeout_s: Positive = 3600.0
 
     def but(self, **changes: Any) -> RunConfig:
-        """Return this config with `changes`: fields of `RunConfig` or options of its method.
+        """Return this config with `changes`: fields of `RunConfig`, options of its method or of its study.
 
-        Options of the old method that the new one has too are kept.
+        Options of the old method and study that the new ones have too are kept.
         Raises `UnknownNameError` or `BadValueError`.
         """
         fields = {name: getattr(self, name) for name in self.__struct_fields__}
-        options = fields.pop("options")
-        method = changes.get("method", self.method)
-        kept = {k: v for k, v in options.items() if k in find("method", METHODS, method).options}
+        options = {**fields.pop("options"), **fields.pop("study_options")}
+        method = find("method", METHODS, changes.get("method", self.method))
+        study = find("study", STUDIES, changes.get("study", self.study))
+        kept = {k: v for k, v in options.items() if k in method.options or k in study.options}
         return configure(**{**fields, **kept, **changes})
 
     @property
@@ -130,43 +138,67 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         reference = msgspec.to_builtins(RunConfig(model="", method="", task=""))
         said = {k: v for k, v in named.items() if k not in NOT_IDENTITY and v != reference[k]}
         known = METHODS[self.method].options if self.method in METHODS else {}  # a record may know more than we do
-        said["options"] = {k: v for k, v in self.options.items() if k not in known or v != known[k].default}
+        said["options"] = _changed(self.options, known)
+        if self.study != TRAINING:
+            known = STUDIES[self.study].options if self.study in STUDIES else {}
+            said["study_options"] = _changed(self.study_options, known)
         return msgspec.json.encode(said, order="sorted")
 
     @property
     def case(self) -> str:
         """Name what is measured: equal for runs that differ only by seed, device or timeout."""
         rank = f"-r{self.options['rank']}" if type(self.options.get("rank")) is int else ""
-        words = (
-            f"{self.model}-{self.method}{rank}-{SHORT_DTYPE[self.dtype]}"
-            f"-b{self.batch_size}-s{self.sequence_length}-{self.task}"
-        )
+        words = f"{self.model}-{self.method}{rank}-{SHORT_DTYPE[self.dtype]}"
+        if self.study == TRAINING:
+            words = f"{words}-b{self.batch_size}-s{self.sequence_length}-{self.task}"
+        else:
+            words = f"{self.study}-{words}"
         return f"{words}-{hashlib.sha256(self.identity).hexdigest()[:8]}"
 
 
 def configure(**settings: Any) -> RunConfig:
-    """Build a `RunConfig` from its fields and its method's options, all checked.
+    """Build a `RunConfig` from its fields, its method's options and its study's, all checked.
 
-    Raises `UnknownNameError` for a model, method, task, optimizer or option that does
+    Raises `UnknownNameError` for a study, method, task, optimizer or option that does
     not exist, and `BadValueError` for a value out of range or of the wrong type.
     """
     for needed in ("model", "method", "task"):
         if needed not in settings:
             raise BadValueError(f"a config needs {needed}=...")
     method = find("method", METHODS, settings["method"])
-    find("task", TASKS, settings["task"])
+    study = find("study", STUDIES, settings.get("study", TRAINING))
+    _check_needs(study, settings)
     find("optimizer", OPTIMIZERS, settings.get("optimizer", "adamw_fused"))
     given = {k: settings.pop(k) for k in list(settings) if k not in RunConfig.__struct_fields__}
     for name in given:
-        if name not in method.options:
-            known = [*method.options, *RunConfig.__struct_fields__]
+        if name not in method.options and name not in study.options:
+            known = [*method.options, *study.options, *RunConfig.__struct_fields__]
             raise UnknownNameError(f"setting of method {settings['method']!r}", name, known)
-    defaults: Mapping[str, Scalar] = {name: option.default for name, option in method.options.items()}
-    options = {name: method.options[name].checked(name, value) for name, value in {**defaults, **given}.items()}
+    settings |= {"options": _complete(method.options, given), "study_options": _complete(study.options, given)}
     try:
-        return msgspec.convert({**settings, "options": options}, RunConfig)
+        return msgspec.convert(settings, RunConfig)
     except msgspec.ValidationError as error:
         raise BadValueError(_explained(str(error), settings)) from None
+
+
+def _check_needs(study: Study, settings: Mapping[str, Any]) -> None:
+    """Look the task up, and refuse a model or a task of a study that has none."""
+    if study.examples:
+        find("task", TASKS, settings["task"])
+    for needed, name in ((study.weights, "model"), (study.examples, "task")):
+        if needed is (settings[name] == NONE):
+            raise BadValueError(f"{name}={settings[name]!r} cannot be used: {study.label} needs "
+                                f"{'one' if needed else 'none'}.")  # fmt: skip
+
+
+def _complete(options: Mapping[str, Option], given: Mapping[str, Any]) -> dict[str, Scalar]:
+    """Return the value of every option: as given, or its default."""
+    return {name: option.checked(name, given.get(name, option.default)) for name, option in options.items()}
+
+
+def _changed(options: Mapping[str, Scalar], known: Mapping[str, Option]) -> dict[str, Scalar]:
+    """Return the options that are not at their defaults."""
+    return {name: value for name, value in options.items() if name not in known or value != known[name].default}
 
 
 def _explained(complaint: str, settings: Mapping[str, Any]) -> str:

@@ -45,3 +45,16 @@ class Entry:
     label: str
     about: str
     options: Mapping[str, Option] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True)
+class Study(Entry):
+    """What a run does once its config is read: `target` takes the run's logbook.
+
+    `measures` are the beginnings of the names of its metrics. A study without `weights` needs no model, one
+    without `examples` no task; its configs say "none" there.
+    """
+
+    measures: tuple[str, ...] = ()
+    weights: bool = True
+    examples: bool = True

@@ -17,6 +17,9 @@ FORMAT = 1
 STACK = ("torch", "transformers", "peft", "bitsandbytes")
 """Packages whose version makes a result another result; an environment holds it as `package.<name>`."""
 
+FETCH = "fetch"
+"""The phase of a failure for want of a model or data: no run, and to be tried again."""
+
 Number = int | float
 Started = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
 Bits = Annotated[str, msgspec.Meta(pattern=r"^[01]*$")]

@@ -11,7 +11,8 @@ import peft
 
 from bench.errors import UnsupportedError
 from bench.schema import RunConfig
-from bench.worker.methods import Method, checkpoint_activations, plain_base
+from bench.worker import bases
+from bench.worker.methods import Method
 
 Fields = Callable[[Any, RunConfig], Mapping[str, Any]]
 """Takes the model that is to be wrapped and the run's config; returns fields of peft's config."""
@@ -63,9 +64,8 @@ class Adapter:
             raise UnsupportedError(f"peft refuses these adapters of {config.method}: {refusal}") from refusal
 
     def prepare(self, model: Any, config: RunConfig) -> Any:
-        """Make a plain base ready to train with this adapter; see `wrap`."""
-        checkpoint_activations(model, config)
-        return self.wrap(model, config)
+        """Make a base, plain or quantised as the config says, ready to train with this adapter; see `wrap`."""
+        return self.wrap(bases.ready(model, config, bases.quantization(config)), config)
 
     def method(
         self,
@@ -73,8 +73,8 @@ class Adapter:
         optimizer: Callable[[Any, RunConfig], Any] | None = None,
         after_step: Callable[[Any, int], None] | None = None,
     ) -> Method:
-        """Return the method that trains this adapter on a plain base."""
-        return Method(plain_base, self.prepare, saves_adapter=True, optimizer=optimizer, after_step=after_step)
+        """Return the method that trains this adapter, on the base that the config names."""
+        return Method(bases.quantization, self.prepare, saves_adapter=True, optimizer=optimizer, after_step=after_step)
 
 
 def targets(said: str) -> str | list[str] | None:

@@ -6,10 +6,18 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.errors import INSTALL, DoesNotFitError, FtbenchError, MissingPackageError, UnsupportedError
+from bench.errors import (
+    INSTALL,
+    DoesNotFitError,
+    FtbenchError,
+    MissingPackageError,
+    NotFetchedError,
+    UnsupportedError,
+)
 from bench.schema import Failure, RunConfig, RunRecord, Status
-from bench.schema.catalogue import is_predicted
+from bench.schema.catalogue import STUDIES, find, is_predicted, load
 from bench.schema.codec import decode_config, encode
+from bench.schema.record import FETCH
 from bench.worker.logbook import Logbook
 
 
@@ -36,13 +44,14 @@ def _ending(logbook: Logbook, error: Exception) -> tuple[Status, Failure]:
     """Say how a run ended that raised `error`."""
     if isinstance(error, DoesNotFitError):
         return Status.OOM, Failure(phase=error.phase, message=str(error), bytes_requested=error.bytes_requested)
-    if isinstance(error, UnsupportedError):
-        return Status.UNSUPPORTED, _failure(logbook, str(error))
+    if isinstance(error, NotFetchedError):
+        return Status.UNSUPPORTED, Failure(phase=FETCH, message=str(error))
     if isinstance(error, ModuleNotFoundError):
         missing = MissingPackageError(error.name or "?", f"method {logbook.config.method!r}", INSTALL)
         return Status.ERROR, _failure(logbook, str(missing))
     if isinstance(error, FtbenchError):
-        return Status.ERROR, _failure(logbook, str(error))
+        status = Status.UNSUPPORTED if isinstance(error, UnsupportedError) else Status.ERROR
+        return status, _failure(logbook, str(error))
     traceback.print_exception(error)
     if shortage := logbook.shortage(error):
         return Status.OOM, _failure(logbook, shortage.message, shortage.bytes_requested)
@@ -50,14 +59,13 @@ def _ending(logbook: Logbook, error: Exception) -> tuple[Status, Failure]:
 
 
 def story(config: RunConfig) -> Callable[[Logbook], None]:
-    """Return what a run on the config's device is; torch comes in here."""
+    """Return what a run of the config's study on its device is; torch comes in here."""
     if is_predicted(config.device):
         from bench.worker.predict import predict
 
         return predict
-    from bench.worker.run import run
-
-    return run
+    told: Callable[[Logbook], None] = load(find("study", STUDIES, config.study))
+    return told
 
 
 def _failure(logbook: Logbook, message: str, bytes_requested: int | None = None) -> Failure:

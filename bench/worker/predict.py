@@ -9,7 +9,8 @@ import torch
 
 from bench.errors import DoesNotFitError, UnsupportedError
 from bench.schema import RunConfig
-from bench.schema.catalogue import METHODS, find, load
+from bench.schema.catalogue import METHODS, STUDIES, find, load
+from bench.schema.studies import TRAINING
 from bench.worker import models, resolved
 from bench.worker.batches import Tokens, batches
 from bench.worker.devices.fake import Fake
@@ -128,6 +129,9 @@ def followed_step(config: RunConfig) -> int:
 
 
 def _refuse_unpredictable(config: RunConfig) -> None:
+    if config.study != TRAINING:
+        label = find("study", STUDIES, config.study).label
+        raise UnsupportedError(f"{label} is not predicted: it is about numbers and seconds, and a simulation has none.")
     if config.paging != "none" or config.uvm_counters:
         raise UnsupportedError("page faults and what they cost are not predicted: a simulation moves no pages.")
     if config.memory_limit:

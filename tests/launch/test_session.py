@@ -26,7 +26,7 @@ def session(root: Path, device: str, **changes: Any) -> Session:
     said = {
         "model": "tiny-llama", "task": None, "device": device, "results": root, "scale": "smoke", "rounds": 3,
         "data_dir": None, "rerun": False, "retry": "", "isolation": None, "dry_run": False, "memory_limit": None,
-        "find_limit": False, "try_anyway": False,
+        "find_limit": False, "oversubscribe": False, "try_anyway": False,
     }  # fmt: skip
     return Session.from_options(Namespace(**{**said, **changes}))  # type: ignore[arg-type]
 

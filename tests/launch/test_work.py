@@ -12,6 +12,7 @@ from bench.launch.machine import Gpu
 from bench.launch.work import LESSONS, SCALES, Work, choose
 from bench.schema.catalogue import METHODS, TASKS
 from bench.schema.models import MODELS
+from suites.test_guide import parameters
 
 
 @pytest.fixture
@@ -169,7 +170,7 @@ def test_cases_on_a_cpu_keep_their_names(kind, method, name):
 def test_the_guides_large_models_are_only_simulated():
     """Models of 8B and 70B are predicted on any card; elsewhere the suite says how to ask for that."""
     large = {
-        device: Work("tiny-llama", "gsm8k", device, "smoke", 1).parameters(oversubscribe=False)["guide_model"]
+        device: parameters(Work("tiny-llama", "gsm8k", device, "smoke", 1))["guide_model"]
         for device in ("cpu", "cuda", "fake:t4")
     }
     assert set(large["fake:t4"]) <= set(MODELS)

@@ -9,16 +9,17 @@ from tests.nvml_stub import GIB, H100, Machine
 
 RUN = """
 import tempfile
-import bench.worker.run as worker
+import bench.worker.build as build
+from bench.worker.run import run
 from pathlib import Path
 from bench.schema import Status
 from bench.schema.catalogue import Entry
 from bench.schema.config import configure
 from bench.worker.logbook import Logbook
-worker.DEVICES = {"cuda": Entry("tests.worker.standin:StandInDevice", "", "")}
+build.DEVICES = {"cuda": Entry("tests.worker.standin:StandInDevice", "", "")}
 config = configure(model="tiny-llama", method="lora", task="addition", device="cuda", packing=True, steps=3)
 logbook = Logbook(config, Path(tempfile.mkdtemp(), "phase"))
-worker.run(logbook)
+run(logbook)
 record = logbook.record(Status.OK)
 say({"metrics": record.metrics, "absent": record.absent, "environment": record.environment})
 """

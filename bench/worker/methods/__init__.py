@@ -25,14 +25,3 @@ class Method:
     """Takes the prepared model and returns its torch optimiser, in place of the config's own."""
     after_step: Callable[[Any, int], None] | None = None
     """Takes the model and the number of the optimiser step just made, from 1, while its gradients are still there."""
-
-
-def plain_base(config: RunConfig) -> None:  # noqa: ARG001 (the signature is Method.quantization's)
-    """Do not quantise."""
-    return
-
-
-def checkpoint_activations(model: Any, config: RunConfig) -> None:
-    """Keep only every layer's input for the backward pass, if the config says so (arXiv 1604.06174)."""
-    if config.gradient_checkpointing:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench.schema import RunConfig
+from bench.worker import bases
 from bench.worker.adapters import Adapter
-from bench.worker.methods import Method, plain_base
+from bench.worker.methods import Method
 
 
 def schedule(_: Any, config: RunConfig) -> Mapping[str, Any]:
@@ -37,4 +38,4 @@ def after_step(model: Any, number: int) -> None:
     model.base_model.update_and_allocate(number)
 
 
-METHOD = Method(plain_base, prepare, saves_adapter=True, after_step=after_step)
+METHOD = Method(bases.quantization, prepare, saves_adapter=True, after_step=after_step)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from bench.schema import RunConfig
-from bench.worker.methods import Method, checkpoint_activations, plain_base
+from bench.worker.bases import checkpoint_activations, plain
+from bench.worker.methods import Method
 
 
 def prepare(model: Any, config: RunConfig) -> Any:
@@ -15,4 +16,4 @@ def prepare(model: Any, config: RunConfig) -> Any:
     return model
 
 
-METHOD = Method(quantization=plain_base, prepare=prepare, saves_adapter=False)
+METHOD = Method(quantization=plain, prepare=prepare, saves_adapter=False)

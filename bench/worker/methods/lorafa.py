@@ -7,7 +7,8 @@ from typing import Any
 from peft.optimizers import create_lorafa_optimizer
 
 from bench.schema import RunConfig
-from bench.worker.methods import Method, plain_base
+from bench.worker import bases
+from bench.worker.methods import Method
 from bench.worker.methods.lora import LORA
 
 
@@ -28,4 +29,4 @@ def optimizer(model: Any, config: RunConfig) -> Any:
     )
 
 
-METHOD = Method(plain_base, prepare, saves_adapter=True, optimizer=optimizer)
+METHOD = Method(bases.quantization, prepare, saves_adapter=True, optimizer=optimizer)

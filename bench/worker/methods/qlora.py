@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from peft import prepare_model_for_kbit_training
 from transformers import BitsAndBytesConfig
 
 from bench.schema import RunConfig
 from bench.schema.methods.options import QUANTIZATION_OPTIONS
-from bench.worker import quantized
-from bench.worker.methods import Method, checkpoint_activations
+from bench.worker import bases
+from bench.worker.methods import Method
 from bench.worker.methods.lora import variant
 
 LORA = variant(dict.fromkeys(QUANTIZATION_OPTIONS))
@@ -19,6 +18,7 @@ LORA = variant(dict.fromkeys(QUANTIZATION_OPTIONS))
 
 def quantization(config: RunConfig) -> BitsAndBytesConfig:
     """Describe the 4-bit base, as the guide's section 5.2 does."""
+    bases.plain(config)
     options = config.options
     compute = config.dtype if options["compute_dtype"] == "model" else str(options["compute_dtype"])
     return BitsAndBytesConfig(
@@ -32,22 +32,8 @@ def quantization(config: RunConfig) -> BitsAndBytesConfig:
 
 def prepare(model: Any, config: RunConfig) -> Any:
     """Refuse broken kernels, then freeze, cast and wrap. Raises `KernelError`."""
-    quantized.quantize_experts(model, quantization(config))
-    quantized.keep_weights_in_place(model)
-    quantized.check_kernels(model)
-    return LORA.wrap(ready(model, config), config)
-
-
-def ready(model: Any, config: RunConfig) -> Any:
-    """Freeze a quantised base, with all that is not quantised in float32 if the config says so."""
-    if not config.options["prepare_kbit"]:
-        checkpoint_activations(model, config)
-        return model
-    return prepare_model_for_kbit_training(
-        model,
-        use_gradient_checkpointing=config.gradient_checkpointing,
-        gradient_checkpointing_kwargs={"use_reentrant": False},
-    )
+    cast = bool(config.options["prepare_kbit"])
+    return LORA.wrap(bases.ready(model, config, quantization(config), cast=cast), config)
 
 
 METHOD = Method(quantization=quantization, prepare=prepare, saves_adapter=True)

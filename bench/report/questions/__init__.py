@@ -1,0 +1,42 @@
+"""One question a file: the tables and charts that answer it, from the cases that are about it.
+
+A module has `tables(cases)` and `charts(cases)`, each for all cases of a results folder; it picks its own. A new
+question is one file and one line here; `ftbench table`, the site and the contract tests pick it up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bench.analysis.cases import Case
+    from bench.report.figures import Chart
+    from bench.report.tables import Table
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked, in the words of its page; `name` is its module here, and its word for `ftbench table`."""
+
+    name: str
+    title: str
+    about: str
+
+    def tables(self, cases: Sequence[Case]) -> list[Table]:
+        """Return the tables that answer it; none where no case is about it."""
+        made: list[Table] = import_module(f"{__name__}.{self.name}").tables(cases)
+        return made
+
+    def charts(self, cases: Sequence[Case]) -> list[Chart]:
+        """Return the charts that answer it; none where no case is about it."""
+        made: list[Chart] = import_module(f"{__name__}.{self.name}").charts(cases)
+        return made
+
+
+_ALL: tuple[Question, ...] = ()
+
+QUESTIONS: Mapping[str, Question] = MappingProxyType({question.name: question for question in _ALL})
