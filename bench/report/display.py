@@ -23,6 +23,8 @@ COUNTS = (
 FAULTS = ("minor_faults", "major_faults")
 DIFFERENCE = "+%"
 """Unit of a relative difference: a share with its sign."""
+POINTS = "points"
+"""Unit of a difference of two shares, in percentage points with its sign."""
 
 
 def unit_of(metric: str, unit: str) -> str:
@@ -34,7 +36,7 @@ def unit_of(metric: str, unit: str) -> str:
 
 def base_unit(unit: str) -> str:
     """Return the unit of the raw value behind a shown unit: a share or difference shown in % is a number of unit 1."""
-    return "1" if unit in ("%", "x", "count", DIFFERENCE) else unit
+    return "1" if unit in ("%", "x", "count", DIFFERENCE, POINTS) else unit
 
 
 def shown(value: float, unit: str, low: float | None = None, high: float | None = None) -> str:
@@ -47,6 +49,9 @@ def shown(value: float, unit: str, low: float | None = None, high: float | None 
         return "not finite"
     if unit == DIFFERENCE:
         return f"{value:+.2%}"
+    if unit == POINTS:
+        interval = "" if low is None or high is None else f" ({low * 100:+.1f} to {high * 100:+.1f})"
+        return f"{value * 100:+.1f} points{interval}"
     factor, name = _scale(value, unit)
     joint = "" if name in ("%", "×") else " " if name else ""
     if low is None or high is None or low == high or not (math.isfinite(low) and math.isfinite(high)):

@@ -1,0 +1,45 @@
+"""Families: cases on equal work that differ by given settings alone, so that a difference says something about them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+
+import msgspec
+
+from bench.analysis.cases import Case, newest
+from bench.schema import RunConfig
+from bench.schema.config import NOT_IDENTITY
+
+OPTIONS = "options"
+"""Stands for every option of a method in `by`, as where methods themselves are compared."""
+
+Family = tuple[Case, ...]
+
+
+def families(cases: Sequence[Case], by: Collection[str], fewest: int = 2) -> list[Family]:
+    """Return the groups of at least `fewest` cases that are alike but for the settings named in `by`.
+
+    `by` holds fields of a config and options of its method or study. Cases of a family share device, kind and
+    software stack; only the newest stack's runs of a case take part. Families and their cases keep the order of
+    `cases`. A case may stand in families of other settings too.
+    """
+    found: dict[bytes, list[Case]] = defaultdict(list)
+    for case in newest(cases):
+        shared = [case.device, case.kind.value, case.stack, settings(case.config, without=by)]
+        found[msgspec.json.encode(shared, order="sorted")].append(case)
+    return [tuple(group) for group in found.values() if len(group) >= fewest]
+
+
+def settings(config: RunConfig, without: Collection[str] = ()) -> dict[str, object]:
+    """Return a config's settings, its method's and its study's options among them, but those named in `without`."""
+    named = msgspec.to_builtins(config)
+    options = {} if OPTIONS in without else named["options"]
+    fields = {name: value for name, value in named.items() if name not in (*NOT_IDENTITY, "options", "study_options")}
+    flat = {**fields, **options, **named["study_options"]}
+    return {name: value for name, value in flat.items() if name not in without}
+
+
+def setting(config: RunConfig, name: str) -> object:
+    """Return one setting of a config, of its method or of its study; None where it has none of that name."""
+    return settings(config).get(name)
