@@ -109,7 +109,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         if item.get_closest_marker("skip"):
             continue
         parameters = item.callspec.params if hasattr(item, "callspec") else {}
-        planned = {"measure": here.planner(item.name), "find_limit": here.search_planner(item.name)}
+        planned = {"measure": here.plan.planner(item.name), "find_limit": here.plan.search_planner(item.name)}
         given = {**planned, "work": here.work, "pytestconfig": session.config, **parameters}
         try:
             item.obj(**{name: given[name] for name in inspect.signature(item.obj).parameters})

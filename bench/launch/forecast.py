@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Self
 
 from bench import store
 from bench.analysis.values import is_answer
@@ -37,20 +38,25 @@ class NotTriedError(RunDidNotFinishError):
 
 
 class Forecasts:
-    """Predicts each config once for the card of this machine, and keeps its records below `root`.
+    """Predicts each config once for a card of the catalogue, and keeps its records below `root`.
 
     What `root` holds already is not predicted again. A config that cannot be predicted, or a card nobody knows, stops
     nothing: there is no forecast then. Close it in the end.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, card: gpus.Sku | None) -> None:
         self._root = root
-        self._card = gpus.of(machine.facts())
-        self._launcher = launcher_for(f"fake:{self._card.slug}") if self._card else None
+        self._card = card
+        self._launcher = launcher_for(f"fake:{card.slug}") if card else None
         self._told: dict[bytes, store.Stored] = {}
         self._said: set[str | bytes] = set()
         if root.is_dir():
             self._take_from(root)
+
+    @classmethod
+    def for_this_gpu(cls, root: Path) -> Self:
+        """Predict for the card of this machine."""
+        return cls(root, gpus.of(machine.facts()))
 
     def close(self) -> None:
         """Let go of the process that predicts."""
@@ -69,7 +75,7 @@ class Forecasts:
                 self._told[found.record.config.identity] = found
 
     def told(self, config: RunConfig) -> store.Stored | None:
-        """Return the prediction of `config` on this machine's card; None where there is none."""
+        """Return the prediction of `config` on the card; None where there is none."""
         if self._card is None or self._launcher is None:
             return None
         if config.identity not in self._told:
@@ -101,12 +107,25 @@ class Forecasts:
 def needed(record: RunRecord) -> str:
     """Say what a predicted run needs at the level of the device, and whether it fits."""
     peaks = [size for name, size in record.metrics.items() if name.endswith(".peak_device")]
-    said = _gibibytes(max(peaks)) if peaks else "unknown"
+    said = gibibytes(max(peaks)) if peaks else "unknown"
     return said if record.status is Status.OK else f"{said}, which does not fit"
 
 
-def _gibibytes(size: float) -> str:
+def tensors(record: RunRecord) -> int | float | None:
+    """Return the bytes that tensors take at the peak of a predicted training; None where it was not predicted.
+
+    Without the workspaces of cuBLAS, which a CPU does not have: they are what was alive before a step and belongs to
+    nothing of the model.
+    """
+    peak = record.metrics.get("train.peak_allocated")
+    return None if peak is None else peak - record.metrics.get("at_peak.other", 0)
+
+
+def gibibytes(size: float) -> str:
+    """Write bytes in GiB, less than one in MiB."""
     gib = size / GIB
+    if gib < 1:
+        return f"{size / 2**20:.3g} MiB"
     return f"{gib:.3g} GiB" if gib < 1000 else f"{gib:,.0f} GiB"
 
 

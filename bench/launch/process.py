@@ -19,6 +19,7 @@ from typing import Self
 
 from msgspec.structs import replace
 
+from bench.analysis.duration import run_seconds
 from bench.errors import StoreError
 from bench.launch.aftermath import answer, last_words, utc_now
 from bench.launch.datasheet import datasheet
@@ -27,7 +28,6 @@ from bench.launch.workers import QUIET, REAL, SECRET, Isolation, Worker
 from bench.schema import Kind, RunConfig, RunRecord, Status
 from bench.schema.catalogue import Scalar
 from bench.schema.codec import encode_config
-from bench.schema.metrics.memory import STAGES
 
 STARTING_S = 900.0  # for the imports before the first run; a cold disk may need minutes
 GRACE_S = 5.0  # between SIGTERM and SIGKILL
@@ -110,7 +110,7 @@ class Launcher:
         if self._worker.kind is Kind.PREDICTED:
             metrics["predict.seconds"] = wall
         elif record.status is Status.OK:
-            metrics["harness.seconds"] = max(0.0, wall - sum(v for k, v in metrics.items() if _is_accounted(k)))
+            metrics["harness.seconds"] = max(0.0, wall - run_seconds(record))
         environment = {**self._machine, **record.environment, "run.isolation": self._isolation}
         origin = {"started": started, "device": self._device, "kind": self._worker.kind}
         resolved = {**record.resolved, **datasheet(environment, config)}
@@ -211,9 +211,3 @@ def _stopped(run: int, keeper: subprocess.Popen[bytes]) -> bool:
 def _signal_group(run: int, number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(run, number)
-
-
-def _is_accounted(metric: str) -> bool:
-    """Tell whether a metric is a part of the run's time that no other metric holds; stages are parts of `inspect`."""
-    phase, _, name = metric.rpartition(".")
-    return (name == "seconds" and phase not in STAGES) or metric == "start.import_seconds"

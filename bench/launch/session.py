@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -11,10 +11,10 @@ from typing import Any, Protocol, Self
 from bench import cache, store
 from bench.analysis.values import is_answer, value
 from bench.errors import BadValueError, NotFetchedError, RunDidNotFinishError, StoreError
-from bench.launch import dry, machine
+from bench.launch import machine
 from bench.launch.fetch import Supplies, fetch, without_fetching
 from bench.launch.forecast import Forecasts, NotTriedError, far_beyond, needed
-from bench.launch.limit import Limit
+from bench.launch.plan import Plan
 from bench.launch.process import Launcher
 from bench.launch.sweep import Repeat, Sweep, locked
 from bench.launch.work import Work, choose
@@ -57,7 +57,7 @@ class Session:
         self._root = options.results or Path("dry-results" if options.dry_run else "results")
         self._repeat = Repeat.parse(rerun=options.rerun, retry=options.retry)
         self._supplies = Supplies(options.data_dir)
-        self._planned: list[tuple[str, RunConfig, int]] = []
+        self.plan = Plan(self._root, self._device_slug(), self.rounds)
         self._kept = 0
         self._sweep: Sweep | None = None
         self._forecasts: Forecasts | None = None
@@ -100,7 +100,7 @@ class Session:
         launcher = self._open.enter_context(self._launcher())
         stack = machine.stack()
         if self._is_on_gpu():
-            self._forecasts = self._open.enter_context(closing(Forecasts(self._root)))
+            self._forecasts = self._open.enter_context(closing(Forecasts.for_this_gpu(self._root)))
         self._sweep = Sweep(
             self._root, launcher, self._device_slug(), stack, self._repeat, self._revisions(), self._kinds()
         )
@@ -222,33 +222,9 @@ class Session:
         ending = "; not run, --try-anyway runs it" if told and self._is_not_worth_trying(told.record) else ""
         return f"  {name}: {news}{ending}"
 
-    def planner(self, name: str) -> Callable[[RunConfig, int], list[RunRecord]]:
-        """Return a stand-in for `measure` that notes what would be measured, under the test's name."""
-
-        def plan(config: RunConfig, rounds: int) -> list[RunRecord]:
-            self._planned.append((name, config, self.rounds(rounds)))
-            return [dry.record(config.but(seed=seed)) for seed in range(rounds)]
-
-        return plan
-
-    def search_planner(self, name: str) -> Callable[..., Limit]:
-        """Return a stand-in for `find_limit` that notes what would be searched."""
-
-        def plan(config: RunConfig, setting: str, **_: int) -> Limit:
-            self._planned.append((f"{name}, by {setting}", config, 1))
-            return Limit(None, None)
-
-        return plan
-
     def plan_lines(self) -> Iterator[str]:
-        """Say what a session with these options would run, on a GPU with what it is predicted to need."""
-        with ExitStack() as stack:
-            forecasts = stack.enter_context(closing(Forecasts(self._root))) if self._is_on_gpu() else None
-            for name, config, rounds in self._planned:
-                told = f", {forecasts.sentence(config)}" if forecasts else ""
-                yield f"{name}: {rounds} x {config.case}, {config.steps} steps{told}"
-        runs = sum(rounds for _, _, rounds in self._planned)
-        yield f"{len(self._planned)} cases, {runs} runs on {self._device_slug()}, records below {self._root}/"
+        """Say what a session with these options would run, what it should need and how long it should take."""
+        return self.plan.lines(on_gpu=self._is_on_gpu(), simulates=self.predicts or self._options.dry_run)
 
     def progress_line(self, name: str, number: int, rounds: int, record: RunRecord, *, fresh: bool) -> str:
         """Say in a line how a run ended; `rounds` 0 for one of unknown many."""

@@ -47,7 +47,7 @@ def root(on_t4, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def forecasts(root: Path) -> Iterator[Forecasts]:
-    made = Forecasts(root)
+    made = Forecasts.for_this_gpu(root)
     yield made
     made.close()
 
@@ -85,7 +85,7 @@ def test_the_next_session_predicts_nothing_again(forecasts, root):
     """What lies in the results folder is told, also that there is no forecast, and no process is started for it."""
     known = [forecasts.told(FITS), forecasts.told(BEYOND), forecasts.told(PAGING)]
     before = sorted(root.rglob("*.json"))
-    later = Forecasts(root)
+    later = Forecasts.for_this_gpu(root)
 
     assert [run and run.path for run in map(later.told, (FITS, BEYOND, PAGING))] == [run and run.path for run in known]
     assert later._launcher._keeper is None
@@ -98,7 +98,7 @@ def test_the_next_session_predicts_nothing_again(forecasts, root):
 def test_a_card_nobody_knows_has_no_forecast(monkeypatch, tmp_path, facts):
     """Unless name, multiprocessors and memory agree, nothing is told, nothing is made, and the reason is said."""
     monkeypatch.setattr(machine, "facts", lambda: facts)
-    unknown = Forecasts(tmp_path / "results")
+    unknown = Forecasts.for_this_gpu(tmp_path / "results")
 
     assert unknown.told(FITS) is None
     assert unknown.sentence(FITS) == "no forecast: this GPU is not in the catalogue"
@@ -143,7 +143,7 @@ def test_a_prediction_that_went_wrong_is_made_again(on_t4, tmp_path, status):
     failure = Failure(phase="train", message="made up")
     wrong = replace(predicted(FITS, "t4"), status=status, failure=failure, metrics={})
     store.save(replace(wrong, environment={**wrong.environment, **stack}), tmp_path)
-    later = Forecasts(tmp_path)
+    later = Forecasts.for_this_gpu(tmp_path)
     told = later.told(FITS.but(timeout_s=86_400.0))
     later.close()
 
