@@ -3,6 +3,7 @@
     $FTBENCH_CACHE (default ~/.cache/ftbench)/models/<name>/manifest.json
                                              /tasks/<name>
                                              /data/<owner>--<name>
+                                             /architectures/<name>.json
 
 A manifest is written last, so a folder without one is an unfinished fetch and counts as absent.
 A task's data stay in the hub's own cache; the empty file of a task says that they were fetched,
@@ -12,13 +13,15 @@ the file of a data set at which commit of the hub.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import re
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
-from bench.errors import NotFetchedError
+from bench.errors import BadValueError, NotFetchedError
 
 VARIABLE = "FTBENCH_CACHE"
 DATA_VARIABLE = "FTBENCH_DATA_DIR"
@@ -71,6 +74,35 @@ def publish(found: Manifest) -> None:
     hidden = folder / ".manifest.part"
     hidden.write_bytes(msgspec.json.encode(found))
     hidden.replace(folder / "manifest.json")
+
+
+def keep_architecture(file: Path) -> str:
+    """Keep a model's config.json, which is all that a prediction needs, and return the name the model has here.
+
+    The name is that of the file's folder with a part of its hash. Raises `BadValueError` for a file that is none.
+    """
+    try:
+        text = file.read_bytes()
+        facts = json.loads(text)
+    except (OSError, ValueError) as error:
+        raise BadValueError(f"{file} cannot be read as a model's config.json: {error}.") from None
+    if not isinstance(facts, dict) or not isinstance(facts.get("model_type"), str) or not facts.get("architectures"):
+        raise BadValueError(f"{file} is no model's config.json: it needs 'model_type' and 'architectures'.")
+    words = re.sub(r"[^a-z0-9]+", "-", file.resolve().parent.name.lower()).strip("-")[:60] or "model"
+    name = f"{words}-{hashlib.sha256(text).hexdigest()[:8]}"
+    kept = root() / "architectures" / f"{name}.json"
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.write_bytes(text)
+    return name
+
+
+def kept_architecture(name: str) -> dict[str, Any] | None:
+    """Return a config.json that was kept under this name; None where there is none."""
+    try:
+        facts: dict[str, Any] = json.loads((root() / "architectures" / f"{name}.json").read_bytes())
+    except OSError:
+        return None
+    return facts
 
 
 def has_task(name: str) -> bool:

@@ -8,7 +8,7 @@ import pytest
 
 from bench import cache
 from bench.cache import Manifest
-from bench.errors import NotFetchedError
+from bench.errors import BadValueError, NotFetchedError
 
 
 @pytest.fixture
@@ -76,3 +76,31 @@ def test_the_cache_is_where_the_variable_says(here, monkeypatch):
     monkeypatch.setenv(cache.VARIABLE, "")
     monkeypatch.setenv("HOME", "/nowhere")
     assert cache.root() == Path("/nowhere/.cache/ftbench")
+
+
+def test_a_config_json_is_a_model_of_its_own(here, tmp_path):
+    """It is kept under its folder's name and a part of its hash, and read back as it was; another text is another."""
+    file = tmp_path / "My Llama" / "config.json"
+    file.parent.mkdir()
+    file.write_text('{"model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 64}')
+
+    name = cache.keep_architecture(file)
+
+    assert name.startswith("my-llama-")
+    assert cache.kept_architecture(name) == {
+        "model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 64,
+    }  # fmt: skip
+    file.write_text(file.read_text().replace("64", "128"))
+    assert cache.keep_architecture(file) != name
+    assert cache.kept_architecture("nobody") is None
+
+
+@pytest.mark.parametrize("text", ["no json", "[]", '{"model_type": "llama"}', '{"architectures": ["X"]}'])
+def test_what_is_no_config_json_is_refused(here, tmp_path, text):
+    """By the file's name, and nothing is kept."""
+    file = tmp_path / "config.json"
+    file.write_text(text)
+
+    with pytest.raises(BadValueError, match=r"config\.json"):
+        cache.keep_architecture(file)
+    assert not (cache.root() / "architectures").exists()

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from bench import store
+from bench import cache, store
 from bench.analysis.values import value
 from bench.commands.settings import HIDDEN, add_settings, config_of
 from bench.errors import BadValueError, UnknownNameError
 from bench.schema import Kind, RunConfig, Status
 from bench.schema.catalogue import METHODS, Option, Scalar
 from bench.schema.config import Protocol
+from bench.schema.models import architecture
 from bench.schema.protocols import PROTOCOLS
 
 Ftbench = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -29,7 +31,7 @@ TOLD: dict[str, Scalar] = {
     "lr_scheduler_type": "cosine", "warmup_ratio": 0.5, "max_grad_norm": 2.0, "steps": 7, "untimed_steps": 1,
     "batch_size": 9, "gradient_accumulation_steps": 5, "sequence_length": 77, "packing": False,
     "gradient_checkpointing": True, "train_examples": 6, "evaluate_items": 3, "evaluate_batch_size": 8,
-    "infer_tokens": 4, "merge": True, "largest_batch": False,
+    "infer_tokens": 4, "merge": True, "largest_batch": False, "base": "fp4",
 }  # fmt: skip
 """Another value than the default of every field that has a flag."""
 
@@ -119,6 +121,10 @@ def test_quantised_bases_train_as_in_the_guide():
     assert asked("qlora", "--dtype", "float32").autocast == "none"
     assert asked("qlora", "--autocast", "none").autocast == "none"
     assert asked("qlora", *METAMATH).autocast == "none"
+    assert (asked("dora", "--base", "nf4").autocast, asked("dora", "--base", "nf4").protocol) == (
+        "bfloat16",
+        Protocol(),
+    )
     assert (asked("lora").autocast, asked("lora").protocol.outputs) == ("none", "backward")
 
 
@@ -260,3 +266,17 @@ def test_a_prediction_as_json(ftbench: Ftbench, tmp_path: Path):
     assert "predict.largest_batch" not in said["metrics"]
     assert said["metrics"] == found.record.metrics
     assert (found.record.kind, found.record.device) == (Kind.PREDICTED, "fake-l40s")
+
+
+def test_a_config_json_is_enough(ftbench: Ftbench, tmp_path: Path):
+    """A folder with nothing but a config.json is predicted like the model it describes."""
+    (tmp_path / "Mine").mkdir()
+    (tmp_path / "Mine" / "config.json").write_text(json.dumps(architecture("tiny-llama")))
+    flags = ("--gpu", "L40S", "--method", "lora", "--json", "--no-largest-batch")
+    cached = {**os.environ, cache.VARIABLE: str(tmp_path / "cache")}
+
+    mine = json.loads(ftbench("predict", *flags, "--model", tmp_path / "Mine", cwd=tmp_path, env=cached).stdout)
+    known = json.loads(ftbench("predict", *flags, "--model", "tiny-llama", cwd=tmp_path, env=cached).stdout)
+
+    assert mine["config"]["model"].startswith("mine-")
+    assert mine["metrics"]["train.peak_allocated"] == known["metrics"]["train.peak_allocated"]

@@ -49,9 +49,11 @@ def predict(options: argparse.Namespace) -> int:
     from bench.analysis.predictions import checks_below, expected_error
     from bench.analysis.values import is_answer
     from bench.commands.settings import config_of
+    from bench.launch.fetch import without_fetching
     from bench.launch.predict import predict_one
     from bench.report import prediction
 
+    options.model = without_fetching(options.model)
     config = config_of(options, "fake")
     record = predict_one(config, options.results).record
     if options.json or is_answer(record):

@@ -19,8 +19,8 @@ DEFAULTS: Mapping[str, Any] = {
 }  # fmt: skip
 """Where a prediction starts from, unless told otherwise: full sequences in bfloat16, torch's own AdamW."""
 
-HIDDEN = ("options", "device", "protocol", "seed", "timeout_s", "memory_limit", "paging", "paging_fraction",
-          "uvm_counters", "inspect")  # fmt: skip
+HIDDEN = ("options", "study", "study_options", "device", "protocol", "seed", "timeout_s", "memory_limit", "paging",
+          "paging_fraction", "uvm_counters", "inspect")  # fmt: skip
 """Fields of a config that are no flag here: they mean nothing without a device, or have a flag of another kind."""
 
 
@@ -76,7 +76,8 @@ def config_of(options: argparse.Namespace, device: str) -> RunConfig:
     for name, value in vars(options).items():
         if value is not None and name in _flags():
             settings[name] = _typed(name, value, reference.get(name, value))
-    if loop is None and "prepare_kbit" in method.options:
+    quantised = "prepare_kbit" in method.options or settings.get("base", "plain") != "plain"
+    if loop is None and quantised:
         settings = _as_the_guide_trains(settings)
     gpu = gpus.by_slug(options.gpu).slug
     return configure(**settings, device=f"fake:{gpu}" if device == "fake" else device)

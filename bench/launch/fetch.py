@@ -79,13 +79,17 @@ class Supplies:
 
 
 def without_fetching(model: str) -> str:
-    """Return the name of a model whose shapes are known here: one of `MODELS`, or one that was fetched before.
+    """Return the name of a model whose shapes are known here, or become known from its config.json.
 
-    Raises `UnknownNameError`.
+    `model` is one of `MODELS`, the name of one that was fetched or kept before, a config.json, or a folder with one.
+    Raises `UnknownNameError`, or `BadValueError` for a file that is no config.json.
     """
-    if model in MODELS or _was_fetched(model):
+    if model in MODELS or _was_fetched(model) or cache.kept_architecture(model):
         return model
-    raise UnknownNameError("model", model, [*MODELS, "the name that ftbench fetch gave to another"])
+    path = Path(model).expanduser()
+    if file := next((found for found in (path / "config.json", path) if found.is_file()), None):
+        return cache.keep_architecture(file)
+    raise UnknownNameError("model", model, [*MODELS, "the path of a config.json"])
 
 
 def _recognise(model: str) -> None:

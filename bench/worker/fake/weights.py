@@ -24,7 +24,7 @@ class Described(NamedTuple):
 
 
 def described(name: str) -> Described:
-    """Find the architecture of a model: of the fetched one, else of the catalogue.
+    """Find the architecture of a model: of the fetched one, else of a kept config.json, else of the catalogue.
 
     Raises `NotFetchedError` for a model that is neither, `UnsupportedError` for a class that transformers lacks.
     """
@@ -33,8 +33,9 @@ def described(name: str) -> Described:
         facts = json.loads(Path(manifest.folder, "config.json").read_text())
         origin = f"config.json of {manifest.origin}"
     except NotFetchedError:
-        facts = architecture(name)
-        origin = f"architecture {name} of the catalogue"
+        kept = cache.kept_architecture(name)
+        facts = kept or architecture(name)
+        origin = f"config.json kept as {name}" if kept else f"architecture {name} of the catalogue"
     settings = AutoConfig.for_model(**facts)
     return Described(model_class((facts.get("architectures") or ["unknown"])[0], name), settings, origin)
 
