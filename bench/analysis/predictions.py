@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from importlib import resources
 from pathlib import Path
 from statistics import median
+
+import msgspec
 
 from bench.analysis.cases import Case, estimate, group, newest, read
 from bench.schema import Kind, RunConfig, RunRecord, gpus
@@ -21,8 +24,6 @@ QUANTISED = "4-bit and 8-bit bases"
 FAMILIES = (PLAIN, QUANTISED)
 QUANTISED_NAMES = ("qlora", "4bit", "8bit", "int8")
 """Parts of methods' names that tell a quantised base where no model was built."""
-
-UNKNOWN = "unknown: no record to check against"
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,16 +162,23 @@ def family(subject: RunRecord | RunConfig) -> str:
     config, resolved = (subject.config, subject.resolved) if isinstance(subject, RunRecord) else (subject, {})
     quantization = resolved.get("base.quantization")
     if quantization is None:
-        return QUANTISED if any(part in config.method for part in QUANTISED_NAMES) else PLAIN
+        named = config.base != "plain" or any(part in config.method for part in QUANTISED_NAMES)
+        return QUANTISED if named else PLAIN
     return PLAIN if quantization == "none" else QUANTISED
 
 
-def expected(subject: RunRecord | RunConfig, found: Iterable[Check]) -> Accuracy | None:
-    """Return how far off predictions like this one were; None where none was checked."""
-    return next((one for one in accuracy(found) if one.family == family(subject)), None)
+def released() -> list[Accuracy]:
+    """Return how far off the predictions were whose records this version came with; for folders that have none."""
+    text = (resources.files("bench.analysis") / "accuracy.json").read_bytes()
+    return msgspec.json.decode(text, type=list[Accuracy])
+
+
+def expected(subject: RunRecord | RunConfig, found: Iterable[Check]) -> Accuracy:
+    """Return how far off predictions like this one were: of `found`, else of this version's own records."""
+    return next(one for one in [*accuracy(found), *released()] if one.family == family(subject))
 
 
 def expected_error(subject: RunRecord | RunConfig, found: Iterable[Check]) -> str:
-    """Say what error a reader of this prediction has to expect, or that nobody knows."""
+    """Say what error a reader of this prediction has to expect."""
     known = expected(subject, found)
-    return f"{known.family}: {known.text}" if known else UNKNOWN
+    return f"{known.family}: {known.text}"

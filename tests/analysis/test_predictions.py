@@ -15,7 +15,6 @@ from bench.analysis.predictions import (
     CHECKED,
     PLAIN,
     QUANTISED,
-    UNKNOWN,
     Check,
     accuracy,
     card,
@@ -23,11 +22,13 @@ from bench.analysis.predictions import (
     checks_below,
     expected_error,
     family,
+    released,
 )
 from bench.schema import Failure, Kind, RunRecord, Status
 from tests.records import METHODS, cases_of, failed, filled, fixed_shape, on_card, predicted, published, record
 
 RESERVED = "train.peak_reserved"
+ROOT = Path(__file__).parents[2]
 
 
 def holding(made: RunRecord, **peaks: int) -> RunRecord:
@@ -202,14 +203,26 @@ def test_a_family_is_told_by_the_built_base_and_else_by_the_method() -> None:
 
 
 def test_what_to_expect_is_of_the_own_family_and_honest_about_n() -> None:
-    """Two checked configurations leave one chance in three of a larger error; without any nothing is promised."""
+    """Two checked configurations leave one chance in three of a larger error; without any the released ones speak."""
     checked = found(*pair(1_010, 1_000), *pair(970, 1_000, batch_size=2))
     said = expected_error(predicted(fixed_shape("full")), checked)
     assert said.startswith(f"{PLAIN}: median 2.00%, largest 3.00% (2 checks of 2 configurations, against 2 published)")
     assert said.endswith("about 1 in 3")
     assert expected_error(fixed_shape("full"), checked) == said
-    assert expected_error(predicted(fixed_shape("qlora")), checked) == UNKNOWN
-    assert expected_error(predicted(fixed_shape("full")), []) == UNKNOWN
+    plain, quantised = released()
+    assert expected_error(predicted(fixed_shape("qlora")), checked) == f"{quantised.family}: {quantised.text}"
+    assert expected_error(predicted(fixed_shape("full")), []) == f"{plain.family}: {plain.text}"
+
+
+def test_what_is_released_is_what_the_committed_records_say() -> None:
+    """accuracy.json holds the errors of this repository's predictions; rewrite it when those change."""
+    assert released() == accuracy(checks_below(ROOT / "results"))
+
+
+def test_an_adapter_on_a_quantised_base_is_of_its_family() -> None:
+    """Before a model is built the config's base tells."""
+    assert family(fixed_shape("lora")) == PLAIN
+    assert family(fixed_shape("lora", base="nf4")) == QUANTISED
 
 
 def test_checks_are_read_from_a_folder_if_there_is_one(tmp_path: Path) -> None:
