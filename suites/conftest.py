@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bench.commands.closing import summary_lines
 from bench.errors import FtbenchError, RunDidNotFinishError, StoreError
 from bench.launch import clock
 from bench.launch.limit import Limit, largest
@@ -122,6 +123,7 @@ def pytest_runtestloop(session: pytest.Session) -> None:
     config = session.config
     if config.option.collectonly or not _is_asked_for(config) or not _suites(session.items):
         return
+    config.stash[SUITES] = frozenset(item.path.stem.removeprefix("test_") for item in _suites(session.items))
     try:
         config.stash[SESSION].open()
     except FtbenchError as error:
@@ -155,7 +157,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
             what = "seconds a prediction took" if session.predicts else "seconds an optimiser step, one median a run"
             terminalreporter.write_line(f"The times above are {what}.")
     try:
-        for line in session.plan_lines() if config.option.collectonly else _summary_lines(session):
+        suites = config.stash.get(SUITES, frozenset())
+        for line in session.plan_lines() if config.option.collectonly else summary_lines(session, suites):
             terminalreporter.write_line(line)
     except StoreError as error:  # of a plan, whose predictions are kept
         terminalreporter.write_line(f"ERROR: {error}", red=True)
@@ -164,27 +167,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def timed_as(session: Session) -> str:
     """Say what pytest-benchmark's column holds."""
     return "seconds a prediction took" if session.predicts else "seconds an optimiser step"
-
-
-def _summary_lines(session: Session) -> Iterator[str]:
-    from bench.analysis.cases import group
-    from bench.report.limits import limits
-    from bench.report.paging import pages, paging
-    from bench.report.predictions import predicted_peaks
-    from bench.report.render import to_text
-    from bench.report.summary import summary
-
-    cases, tried = group(session.runs), group(session.tries)
-    overview = predicted_peaks if session.predicts else summary
-    tables = [overview(cases)] if cases else []
-    paged = paging(cases) if any(map(pages, cases)) else []
-    for table in [*tables, *paged, *([limits(tried)] if tried else [])]:
-        if not table.rows:
-            continue
-        yield from to_text(table).splitlines()
-        yield ""
-    if cases or tried:
-        yield from session.closing_lines()
 
 
 @pytest.fixture(scope="session")
@@ -291,4 +273,5 @@ def pytest_benchmark_update_machine_info(machine_info: dict[str, object]) -> Non
 
 
 SESSION = pytest.StashKey[Session]()
+SUITES = pytest.StashKey[frozenset[str]]()
 MEASURED = "ftbench.measured"
