@@ -90,7 +90,7 @@ def summary(cases: Sequence[Case]) -> Table:
         notes.append(NOTE)
     if aside := len(newest(cases)) - len(kept):
         notes.append(
-            f"{aside} cases about paging or about what fits have tables of their own (ftbench table paging, limits)."
+            f"{aside} cases about other questions have tables of their own: ftbench table --help names them."
         )
     if len(newest(cases)) < len(cases):
         notes.append(
