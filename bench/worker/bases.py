@@ -16,7 +16,7 @@ from bench.worker import quantized
 def plain(config: RunConfig) -> None:
     """Do not quantise. Raises `UnsupportedError` where the config wants another base than a plain one."""
     if config.base != "plain":
-        raise UnsupportedError(f"base={config.base!r} cannot be used: {config.method} decides itself how its base is held.")
+        raise UnsupportedError(f"base={config.base!r} cannot be used: {config.method} decides how its base is held.")
 
 
 def quantization(config: RunConfig) -> BitsAndBytesConfig | None:

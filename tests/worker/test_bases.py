@@ -37,7 +37,7 @@ def test_lora_on_a_base_is_the_method_of_that_name(prepared, tiny_config, base, 
 @pytest.mark.parametrize("method", ["full", "qlora", "lora_8bit"])
 def test_a_method_with_a_base_of_its_own_takes_no_other(prepared, tiny_config, method):
     """Full trains its base, and the others say themselves how theirs is held."""
-    with pytest.raises(UnsupportedError, match=f"{method} decides itself how its base is held"):
+    with pytest.raises(UnsupportedError, match=f"{method} decides how its base is held"):
         prepared(tiny_config(method, base="nf4"))
 
 
