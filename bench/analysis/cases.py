@@ -20,7 +20,7 @@ from bench.schema.record import STACK
 from bench.schema.studies import TRAINING
 from bench.store import Stored, Unreadable
 
-ITEMS = {"evaluate.accuracy_before": "before", "evaluate.accuracy": "after"}
+ITEMS = {"evaluate.accuracy_before": "before", "evaluate.accuracy": "after", "merging.accuracy": "merged"}
 RAN = (Kind.MEASURED, Kind.DRY)
 """Kinds of records that a run left behind, real or made up; a folder never holds both."""
 

@@ -123,6 +123,7 @@ OUTCOME: Mapping[str, Callable[[RunRecord], float | None]] = MappingProxyType({
     "train.loss_last": _loss_last,
     "evaluate.accuracy_before": _share_right("before"),
     "evaluate.accuracy": _share_right("after"),
+    "merging.accuracy": _share_right("merged"),
 })  # fmt: skip
 
 DERIVED: Mapping[str, Callable[[RunRecord], float | None]] = MappingProxyType({

@@ -13,6 +13,8 @@ SHARES = (
     "parameters.trainable_share", "evaluate.accuracy", "evaluate.accuracy_before",
     "train.mfu", "train.mfu_at_clock", "train.mfu_against_gemm",
     "canary.drift", "paging.paged_share", "paging.stall_share",
+    "merging.update_size", "merging.update_kept", "merging.update_error", "merging.weight_error", "merging.drift",
+    "merging.flips", "merging.flips_of_base", "merging.flips_from_base", "merging.accuracy",
 )  # fmt: skip
 COUNTS = (
     "parameters.total", "parameters.trainable", "data.truncated", "data.contaminated", "train.allocator_growth",
@@ -21,6 +23,8 @@ COUNTS = (
     "predict.largest_batch",
 )  # fmt: skip
 FAULTS = ("minor_faults", "major_faults")
+LEAST_PLAIN = 1e-4
+"""Pure numbers and percentages below this are written with a power of ten."""
 DIFFERENCE = "+%"
 """Unit of a relative difference: a share with its sign."""
 POINTS = "points"
@@ -55,8 +59,7 @@ def shown(value: float, unit: str, low: float | None = None, high: float | None 
     factor, name = _scale(value, unit)
     joint = "" if name in ("%", "×") else " " if name else ""
     if low is None or high is None or low == high or not (math.isfinite(low) and math.isfinite(high)):
-        decimals = 0 if unit == "count" else _decimals(value * factor)
-        return f"{_digits(value * factor, decimals)}{joint}{name}"
+        return f"{_alone(value * factor, unit)}{joint}{name}"
     half = (high - low) / 2 * factor
     decimals = min(_decimals(half, 2 if f"{half:e}".startswith("1") else 1), _decimals(value * factor, 4))
     decimals = 0 if unit == "count" else max(decimals, _decimals(value * factor, 2))
@@ -67,6 +70,13 @@ def shown(value: float, unit: str, low: float | None = None, high: float | None 
         return f"{middle}{joint}{name}"
     to = " to " if low < 0 else "\N{EN DASH}"  # a dash before a minus reads as another number
     return f"{middle}{joint}{name} ({least}{to}{most})"
+
+
+def _alone(value: float, unit: str) -> str:
+    """Write a number that has no interval."""
+    if unit in ("1", "%") and 0 < abs(value) < LEAST_PLAIN:
+        return f"{value:.2e}"
+    return _digits(value, 0 if unit == "count" else _decimals(value))
 
 
 def _scale(value: float, unit: str) -> tuple[float, str]:

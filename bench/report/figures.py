@@ -66,7 +66,7 @@ def tradeoff(found: Comparison, key: str) -> Chart | None:
     )
     rows = [{"method": Cell(method_label(m)), "memory": memory[m], "accuracy": accuracy[m]} for m in accuracy]
     columns = (Column("method", "method"), Column("memory", f"peak {what} memory"), Column("accuracy", "accuracy"))
-    return Chart(key, finding, _figure(traces, layout), Table("Accuracy and memory", columns, tuple(rows)))
+    return Chart(key, finding, drawn(traces, layout), Table("Accuracy and memory", columns, tuple(rows)))
 
 
 def _most_accurate(accuracy: Mapping[str, Cell]) -> str:
@@ -113,7 +113,7 @@ def _speeds(found: Comparison, key: str) -> Chart | None:
     rows = tuple({"method": Cell(method_label(m)), "speed": cell} for m, cell in cells.items())
     table = Table("Training speed", (Column("method", "method"), Column("speed", "tokens/s")), rows)
     layout = {"yaxis": {"title": {"text": "tokens/s"}, "rangemode": "tozero"}, "showlegend": False}
-    return Chart(key, finding, _figure(traces, layout), table)
+    return Chart(key, finding, drawn(traces, layout), table)
 
 
 def phases(found: Comparison, key: str) -> Chart | None:
@@ -140,7 +140,7 @@ def phases(found: Comparison, key: str) -> Chart | None:
     layout = {"yaxis": {"title": {"text": f"peak memory of {kind}, GiB"}, "rangemode": "tozero"}, "barmode": "group"}
     columns = (Column("method", "method"), *(Column(phase, text) for phase, text in PHASES))
     table = Table(f"Peak memory of {kind} by phase", columns, tuple(rows))
-    return Chart(key, f"Peak memory of {kind} while training: {listed}.", _figure(traces, layout), table)
+    return Chart(key, f"Peak memory of {kind} while training: {listed}.", drawn(traces, layout), table)
 
 
 def series(case: Case, name: str, title: str, unit: str, key: str) -> Chart | None:
@@ -165,7 +165,7 @@ def series(case: Case, name: str, title: str, unit: str, key: str) -> Chart | No
         for step in range(longest)
     )
     count = "one run" if len(runs) == 1 else f"{len(runs)} runs"
-    return Chart(key, f"{title} of {count}, {longest} steps.", _figure(traces, layout), Table(title, columns, rows))
+    return Chart(key, f"{title} of {count}, {longest} steps.", drawn(traces, layout), Table(title, columns, rows))
 
 
 def _at(values: Sequence[float | None], step: int, unit: str) -> Cell:
@@ -191,7 +191,7 @@ def _brief(cell: Cell) -> str:
     return cell.text.partition(" (")[0]
 
 
-def _figure(traces: Sequence[Mapping[str, Any]], layout: Mapping[str, Any]) -> dict[str, Any]:
+def drawn(traces: Sequence[Mapping[str, Any]], layout: Mapping[str, Any]) -> dict[str, Any]:
     """Check traces and layout with Plotly and return them as JSON-ready data, without its template."""
     from plotly.graph_objects import Figure
 

@@ -89,9 +89,7 @@ def summary(cases: Sequence[Case]) -> Table:
     if any(disturbed(case) for case in kept):
         notes.append(NOTE)
     if aside := len(newest(cases)) - len(kept):
-        notes.append(
-            f"{aside} cases about other questions have tables of their own: ftbench table --help names them."
-        )
+        notes.append(f"{aside} cases about other questions have tables of their own: ftbench table --help names them.")
     if len(newest(cases)) < len(cases):
         notes.append(
             f"{len(cases) - len(newest(cases))} older groups of runs, made with other versions of torch, transformers, "

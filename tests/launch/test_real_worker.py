@@ -12,6 +12,7 @@ from bench.launch.process import Launcher
 from bench.schema import RunRecord, Status
 from bench.schema.metrics import METRICS
 from bench.schema.metrics.memory import STAGES
+from bench.schema.record import FETCH
 from tests.launch.conftest import asked
 
 pytestmark = pytest.mark.slow
@@ -86,9 +87,9 @@ def test_the_same_seed_gives_the_same_run_again(run, tiny_cache):
     assert again.series["step.loss"] == first.series["step.loss"]
 
 
-def test_a_model_that_is_not_here_is_an_error_with_the_remedy(run, tiny_cache):
-    """A run of a model nobody fetched ends as an error that names the command."""
+def test_a_model_that_is_not_here_is_unsupported_with_the_remedy(run, tiny_cache):
+    """A run of a model nobody fetched ends as unsupported, in the phase of fetching, and names the command."""
     with Launcher(device="x", machine={}, isolation="fork", variables={"FTBENCH_CACHE": str(tiny_cache)}) as launcher:
         record = launcher.run(asked(model="qwen2.5-0.5b"))
-    assert record.status is Status.ERROR
+    assert (record.status, record.failure.phase) == (Status.UNSUPPORTED, FETCH)
     assert "ftbench fetch qwen2.5-0.5b" in record.failure.message

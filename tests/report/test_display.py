@@ -10,6 +10,8 @@ from bench.report.display import COUNTS, SHARES, base_unit, shown, unit_of
 from bench.schema.metrics import METRICS
 
 PLAIN = {"train.loss_first", "train.loss_last", "train.neighbour_cores", "train.stolen_cores"}
+PLAIN |= {f"merging.perplexity_{model}" for model in ("base", "unmerged", "merged")} | {"merging.weight_error_largest"}
+PLAIN |= {f"merging.{what}{end}" for what in ("kl", "logit_difference") for end in ("", "_of_base", "_from_base")}
 PREFIXES = {"": 1, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15}
 
 

@@ -98,7 +98,9 @@ def test_a_plan_on_a_gpu_says_what_runs_are_predicted_to_need(machine, suite):
     done = on_t4(suite, machine, "--collect-only")
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert re.search(r"^test_small: 3 x tiny-llama-lora\S+, 4 steps, predicted [\d.]+ [MG]iB$", done.stdout, re.MULTILINE)
+    assert re.search(
+        r"^test_small: 3 x tiny-llama-lora\S+, 4 steps, predicted [\d.]+ [MG]iB$", done.stdout, re.MULTILINE
+    )
     assert re.search(r"^test_far_beyond: 3 x .* predicted \S+ GiB, which does not fit$", done.stdout, re.MULTILINE)
     stored, _ = store.read(suite / "results")
     assert [(run.record.kind, run.record.device) for run in stored] == [(Kind.PREDICTED, "fake-t4")] * 2

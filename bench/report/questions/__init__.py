@@ -37,6 +37,10 @@ class Question:
         return made
 
 
-_ALL: tuple[Question, ...] = ()
+_ALL: tuple[Question, ...] = (
+    Question("merging", "What does a merge keep?",
+             "An adapter merged into its base, in place and by way of weights that are not quantised: how much of what "
+             "was learned is left in the weights, in what the model says and in what it gets right."),
+)  # fmt: skip
 
 QUESTIONS: Mapping[str, Question] = MappingProxyType({question.name: question for question in _ALL})

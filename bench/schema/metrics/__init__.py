@@ -11,12 +11,16 @@ from types import MappingProxyType
 
 from bench.schema.metrics.machine import MACHINE
 from bench.schema.metrics.memory import MEMORY
+from bench.schema.metrics.merging import MERGING
 from bench.schema.metrics.metric import Metric
 from bench.schema.metrics.outcome import OUTCOME
 from bench.schema.metrics.paging import PAGING
 from bench.schema.metrics.prediction import PREDICTION
 from bench.schema.metrics.speed import SPEED
 
-METRICS: Mapping[str, Metric] = MappingProxyType({**OUTCOME, **SPEED, **MEMORY, **PAGING, **MACHINE, **PREDICTION})
+METRICS: Mapping[str, Metric] = MappingProxyType({
+    **OUTCOME, **SPEED, **MEMORY, **PAGING, **MACHINE, **PREDICTION,
+    **MERGING,
+})  # fmt: skip
 
 __all__ = ["METRICS", "Metric"]

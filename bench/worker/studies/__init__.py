@@ -1,0 +1,1 @@
+"""One question a file, asked of a model or of a kernel."""
