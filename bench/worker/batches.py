@@ -1,4 +1,4 @@
-"""From examples to tensors: encode, cut, pack or pad, and count every token three ways."""
+"""From token ids to tensors: cut, pack or pad, and count every token three ways."""
 
 from __future__ import annotations
 
@@ -6,23 +6,12 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, cycle, islice, repeat
-from typing import Any
 
 import torch
 
 from bench.schema import RunConfig
 from bench.schema.config import Protocol
-from bench.worker.tasks import Example
-
-IGNORED = -100  # label of a token that is not trained (torch.nn.CrossEntropyLoss.ignore_index)
-
-
-@dataclass(frozen=True, slots=True)
-class Tokens:
-    """One training sequence: token ids and, of the same length, labels."""
-
-    ids: list[int]
-    labels: list[int]
+from bench.worker.encoding import IGNORED, Tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,32 +36,6 @@ class Batch:
         if self.real < self.all:
             tensors["attention_mask"] = self.attention_mask
         return {name: tensor.to(device) for name, tensor in tensors.items()}
-
-
-class Encoder:
-    """Turns examples into tokens: the prompt is given, the answer and an end-of-text token are trained."""
-
-    def __init__(self, tokenizer: Any, *, chat: bool) -> None:
-        self._tokenizer = tokenizer
-        self._chat = chat and bool(tokenizer.chat_template)
-
-    def prompt(self, example: Example) -> list[int]:
-        """Encode a prompt as the model is to see it before it answers."""
-        if not self._chat:
-            return self._ids(example.prompt)
-        said = [{"role": "user", "content": example.prompt.strip()}]
-        text = self._tokenizer.apply_chat_template(said, tokenize=False, add_generation_prompt=True)
-        return self._ids(text, special=False)
-
-    def whole(self, example: Example) -> Tokens:
-        """Encode a prompt with its answer; only the answer is trained."""
-        prompt = self.prompt(example)
-        answer = [*self._ids(example.answer, special=False), self._tokenizer.eos_token_id]
-        return Tokens(prompt + answer, [IGNORED] * len(prompt) + answer)
-
-    def _ids(self, text: str, *, special: bool = True) -> list[int]:
-        ids: list[int] = self._tokenizer(text, add_special_tokens=special)["input_ids"]
-        return ids
 
 
 def cut(sequences: Sequence[Tokens], length: int) -> tuple[list[Tokens], int]:

@@ -17,6 +17,7 @@ from bench.schema import RunConfig
 from bench.schema.catalogue import DEVICES, METHODS, TASKS, find, load
 from bench.worker import models, resolved
 from bench.worker.devices import Device
+from bench.worker.encoding import Encoder
 from bench.worker.evaluate import Evaluation, evaluate
 from bench.worker.limits import limit_memory
 from bench.worker.logbook import Logbook
@@ -32,7 +33,7 @@ class Built:
     method: Method
     task: Task
     device: Device
-    tokenizer: Any
+    encoder: Encoder
     model: Any
     test: list[Example]
     training: list[Example]
@@ -42,7 +43,7 @@ class Built:
         """Let the model, or another one, answer test examples; all if none are given. It is left in training mode."""
         asked = self.test if some is None else some
         answering = self.model if model is None else model
-        return evaluate(answering, self.tokenizer, self.task, asked, self.evaluate_batch_size, self.device)
+        return evaluate(answering, self.encoder, self.task, asked, self.evaluate_batch_size, self.device)
 
 
 class Named(NamedTuple):
@@ -85,14 +86,14 @@ def build(logbook: Logbook, named: Named) -> Built:
     config, device = logbook.config, logbook.device
     method, task, manifest, kind = named
     with logbook.phase("load"):
-        tokenizer = models.open_tokenizer(manifest)
+        encoder = Encoder(models.open_tokenizer(manifest), chat=task.chat)
         weights = models.stored_weights(manifest)
         loaded = models.open_model(kind, weights, config, method.quantization(config), device.torch_name)
         model = method.prepare(loaded, config)
         test, training = _examples(task, config)
     logbook.resolve({**models.facts(manifest), **resolved.settings(model), **_data_facts(task)})
     logbook.metrics.update(resolved.counts(model))
-    return Built(method, task, device, tokenizer, model, test, training, config.evaluate_batch_size)
+    return Built(method, task, device, encoder, model, test, training, config.evaluate_batch_size)
 
 
 def seed_everything(seed: int) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from bench.worker.batches import Encoder
 from bench.worker.devices import Device
+from bench.worker.encoding import Encoder
 from bench.worker.tasks import Example, Task
 
 
@@ -24,15 +24,14 @@ class Evaluation:
 
 
 def evaluate(
-    model: Any, tokenizer: Any, task: Task, examples: Sequence[Example], batch_size: int, device: Device
+    model: Any, encoder: Encoder, task: Task, examples: Sequence[Example], batch_size: int, device: Device
 ) -> Evaluation:
     """Let the model answer every example and score the answers. The model is left in training mode."""
-    encoder = Encoder(tokenizer, chat=task.chat)
     done = Evaluation()
     model.eval()
     for first in range(0, len(examples), batch_size):
         group = examples[first : first + batch_size]
-        inputs = _left_padded([encoder.prompt(e) for e in group], tokenizer.pad_token_id, device.torch_name)
+        inputs = _left_padded([encoder.prompt(e) for e in group], encoder.pad_id, device.torch_name)
         device.synchronize()
         start = time.perf_counter()
         with torch.no_grad():
@@ -41,14 +40,14 @@ def evaluate(
                 max_new_tokens=task.longest_answer,
                 do_sample=False,
                 use_cache=True,
-                pad_token_id=tokenizer.pad_token_id,
-                eos_token_id=tokenizer.eos_token_id,
+                pad_token_id=encoder.pad_id,
+                eos_token_id=encoder.end_id,
             )
         device.synchronize()
         done.seconds.append(time.perf_counter() - start)
-        answers = [_answer(row, tokenizer.eos_token_id) for row in output[:, inputs["input_ids"].shape[1] :].tolist()]
+        answers = [_answer(row, encoder.end_id) for row in output[:, inputs["input_ids"].shape[1] :].tolist()]
         done.tokens.append(sum(map(len, answers)))
-        texts = tokenizer.batch_decode(answers, skip_special_tokens=True)
+        texts = encoder.texts(answers)
         done.verdicts += "".join(str(int(task.is_right(e, t))) for e, t in zip(group, texts, strict=True))
     model.train()
     return done

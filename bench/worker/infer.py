@@ -8,20 +8,20 @@ from typing import Any
 
 import torch
 
-from bench.worker.batches import Encoder
+from bench.worker.encoding import Encoder
 from bench.worker.logbook import Logbook
-from bench.worker.tasks import Example, Task
+from bench.worker.tasks import Example
 
 PROMPTS = 3
 
 
-def infer(logbook: Logbook, model: Any, tokenizer: Any, task: Task, examples: Sequence[Example]) -> None:
+def infer(logbook: Logbook, model: Any, encoder: Encoder, examples: Sequence[Example]) -> None:
     """Generate `config.infer_tokens` tokens for each of three prompts; keep seconds and tokens of each.
 
     The first of them warms up and is kept too. Greedy, with a cache, the end of text ignored,
     so that every method generates the same number of tokens.
     """
-    encoder, device, count = Encoder(tokenizer, chat=task.chat), logbook.device, logbook.config.infer_tokens
+    device, count = logbook.device, logbook.config.infer_tokens
     seconds: list[float] = []
     model.eval()
     for example in examples[:PROMPTS]:
@@ -36,7 +36,7 @@ def infer(logbook: Logbook, model: Any, tokenizer: Any, task: Task, examples: Se
                 max_new_tokens=count,
                 do_sample=False,
                 use_cache=True,
-                pad_token_id=tokenizer.pad_token_id,
+                pad_token_id=encoder.pad_id,
             )
         device.synchronize()
         seconds.append(time.perf_counter() - start)

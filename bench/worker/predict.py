@@ -12,8 +12,9 @@ from bench.schema import RunConfig
 from bench.schema.catalogue import METHODS, STUDIES, find, load
 from bench.schema.studies import TRAINING
 from bench.worker import models, resolved
-from bench.worker.batches import Tokens, batches
+from bench.worker.batches import batches
 from bench.worker.devices.fake import Fake
+from bench.worker.encoding import Tokens
 from bench.worker.fake.fit import Fit, replay
 from bench.worker.fake.heap import Event
 from bench.worker.fake.scaling import Twin, largest_batch, same_blocks

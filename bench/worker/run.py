@@ -33,7 +33,7 @@ def _run(logbook: Logbook, counters: Counters) -> None:
     if built.test:
         note_evaluation(logbook, built, "before", "evaluate.before.")
     with logbook.phase("train"):
-        trainer, steps = train_all(logbook, built.model, built.tokenizer, built.task, built.training, counters)
+        trainer, steps = train_all(logbook, built.model, built.encoder, built.training, counters)
     if built.test:
         note_evaluation(logbook, built, "after", "evaluate.")
         logbook.metrics["data.contaminated"] = _seen(built.test, built.training)
@@ -44,7 +44,7 @@ def _run(logbook: Logbook, counters: Counters) -> None:
         logbook.absent["save.adapter_bytes"] = "what is kept is the whole model, not an adapter."
     if config.infer_tokens:
         with logbook.phase("infer"):
-            infer(logbook, built.model, built.tokenizer, built.task, built.test or built.training)
+            infer(logbook, built.model, built.encoder, built.test or built.training)
     if config.inspect:
         first = built.test[: config.evaluate_batch_size]
         inspect(logbook, trainer, steps, partial(built.judge, first) if first else None)

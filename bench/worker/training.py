@@ -7,24 +7,24 @@ from typing import Any
 
 import torch
 
-from bench.worker.batches import Batch, Encoder, batches, cut
+from bench.worker.batches import Batch, batches, cut
+from bench.worker.encoding import Encoder
 from bench.worker.logbook import Logbook
 from bench.worker.loop import Steps, Trainer, keeping_the_first_error, train
 from bench.worker.paging.counted import Counters
 from bench.worker.paging.cuda import refuse_before
 from bench.worker.paging.steps import paged_steps
 from bench.worker.probes.owners import tensors_in
-from bench.worker.tasks import Example, Task
+from bench.worker.tasks import Example
 
 
 def train_all(
-    logbook: Logbook, model: Any, tokenizer: Any, task: Task, examples: list[Example], counters: Counters
+    logbook: Logbook, model: Any, encoder: Encoder, examples: list[Example], counters: Counters
 ) -> tuple[Trainer, Steps]:
     """Make all steps of the config; return the trainer and what its steps were."""
     config = logbook.config
-    encoder = Encoder(tokenizer, chat=task.chat)
     sequences, logbook.metrics["data.truncated"] = cut([encoder.whole(e) for e in examples], config.sequence_length)
-    feed = batches(sequences, config, tokenizer.pad_token_id)
+    feed = batches(sequences, config, encoder.pad_id)
     if config.protocol.evaluate_first:
         evaluate_first(model, config.protocol.evaluate_first, logbook.device.torch_name)
     trainer = Trainer(model, config, logbook.device)

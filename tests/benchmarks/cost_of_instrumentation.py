@@ -26,8 +26,9 @@ from bench import cache
 from bench.schema.catalogue import METHODS, TASKS, load
 from bench.schema.config import configure
 from bench.worker import models
-from bench.worker.batches import Encoder, batches
+from bench.worker.batches import batches
 from bench.worker.devices.cpu import Cpu
+from bench.worker.encoding import Encoder
 from bench.worker.logbook import Logbook
 from bench.worker.loop import Steps, Trainer, train
 

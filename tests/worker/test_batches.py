@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.schema.config import Protocol, configure
-from bench.worker.batches import IGNORED, Encoder, Tokens, batches, cut, padded
+from bench.worker.batches import batches, cut, padded
+from bench.worker.encoding import IGNORED, Encoder, Tokens
 from bench.worker.tasks import Example
 
 PAD = 0
@@ -142,14 +143,3 @@ def test_the_end_of_text_is_trained_although_it_is_also_the_padding(tokenizer):
     ends = (batch.labels == tokenizer.eos_token_id).sum(dim=1)
     assert torch.equal(ends, torch.tensor([1, 1]))
     assert batch.trained == 2 + 3
-
-
-def test_only_the_answer_is_trained(tokenizer):
-    """Labels are ignored over the prompt and equal the ids over the answer and the end of text."""
-    tokens = Encoder(tokenizer, chat=False).whole(Example("12+34=", "46"))
-
-    prompt = len("12+34=")
-    assert tokens.labels[:prompt] == [IGNORED] * prompt
-    assert tokens.labels[prompt:] == tokens.ids[prompt:]
-    assert tokenizer.decode(tokens.ids[prompt:-1]) == "46"
-    assert tokens.ids[-1] == tokenizer.eos_token_id

@@ -115,7 +115,8 @@ def test_the_event_clock_times_the_device_and_waits_once():
 
 def test_a_block_of_steps_waits_for_the_device_at_its_ends_only(prepared, tiny_config, tokenizer):
     """Steps run into one another: a block of three waits twice, and its seconds are the device's."""
-    from bench.worker.batches import Encoder, batches
+    from bench.worker.batches import batches
+    from bench.worker.encoding import Encoder
     from bench.worker.loop import Steps, Trainer, train
     from bench.worker.tasks.addition import TASK
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from bench.worker.encoding import Encoder
 from bench.worker.evaluate import evaluate
 from bench.worker.tasks import Example
 from bench.worker.tasks.addition import TASK
@@ -35,7 +36,7 @@ def test_verdicts_come_in_the_items_order(tokenizer, cpu):
     items = [Example(f"{a}+{b}=", str(a + b)) for a, b in [(10, 11), (12, 90), (13, 14), (15, 16), (17, 18)]]
     oracle = Oracle(tokenizer)
 
-    done = evaluate(oracle, tokenizer, TASK, items, 2, cpu)
+    done = evaluate(oracle, Encoder(tokenizer, chat=TASK.chat), TASK, items, 2, cpu)
 
     assert done.verdicts == "11011"
     assert len(done.seconds) == len(done.tokens) == 3
@@ -47,7 +48,7 @@ def test_what_follows_the_end_of_text_is_neither_read_nor_counted(tokenizer, cpu
     """Tokens after the end of text, padding included, are not part of the answer or of the count."""
     items = [Example("20+30=", "50")]
 
-    done = evaluate(Oracle(tokenizer), tokenizer, TASK, items, 1, cpu)
+    done = evaluate(Oracle(tokenizer), Encoder(tokenizer, chat=TASK.chat), TASK, items, 1, cpu)
 
     assert done.verdicts == "1"
     assert done.tokens == [len("50") + 1]
@@ -68,7 +69,7 @@ def test_padding_does_not_change_an_answer(prepared, tiny_config, tokenizer, cpu
     items = [Example("1+2=", "3"), Example("123456+234567=", "?")]
     together, alone = Recorder(), Recorder()
 
-    evaluate(model, tokenizer, together, items, 2, cpu)
-    evaluate(model, tokenizer, alone, items, 1, cpu)
+    evaluate(model, Encoder(tokenizer, chat=False), together, items, 2, cpu)
+    evaluate(model, Encoder(tokenizer, chat=False), alone, items, 1, cpu)
 
     assert together.said == alone.said

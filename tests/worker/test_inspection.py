@@ -7,7 +7,8 @@ import pytest
 from bench.schema import Status
 from bench.schema.metrics.memory import CATEGORIES, STAGES
 from bench.worker import inspection
-from bench.worker.batches import Encoder, padded
+from bench.worker.batches import padded
+from bench.worker.encoding import Encoder
 from bench.worker.inspection import followed, note_attribution
 from bench.worker.logbook import Logbook
 from bench.worker.loop import Trainer

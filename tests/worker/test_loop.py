@@ -14,7 +14,8 @@ from bench.errors import UnsupportedError
 from bench.schema import Status
 from bench.schema.codec import decode, encode
 from bench.schema.config import Protocol, configure
-from bench.worker.batches import Encoder, batches, padded
+from bench.worker.batches import batches, padded
+from bench.worker.encoding import Encoder
 from bench.worker.logbook import Logbook
 from bench.worker.loop import Steps, Trainer, train
 from bench.worker.methods import lora

@@ -44,7 +44,7 @@ def run(logbook: Logbook) -> None:
     if not hasattr(built.model, "merge_and_unload"):
         raise UnsupportedError(f"{logbook.config.method} has no adapter to merge.")
     with counting(logbook) as counters, logbook.phase("train"):
-        train_all(logbook, built.model, built.tokenizer, built.task, built.training, counters)
+        train_all(logbook, built.model, built.encoder, built.training, counters)
     with built.model.disable_adapter():
         base = _examine(logbook, built, "base", "before")
     unmerged = _examine(logbook, built, "unmerged", "after")

@@ -10,8 +10,9 @@ import torch
 from torch.nn import functional
 
 from bench.schema import RunConfig
-from bench.worker.batches import IGNORED, Batch, Encoder, cut, padded
+from bench.worker.batches import Batch, cut, padded
 from bench.worker.build import Built
+from bench.worker.encoding import IGNORED
 from bench.worker.tasks import Example
 
 ROWS = 32
@@ -43,13 +44,12 @@ def look(built: Built, examples: Sequence[Example], config: RunConfig, limit: in
 
     A token counts where something comes before it and it is no padding. The model is left in training mode.
     """
-    encoder = Encoder(built.tokenizer, chat=built.task.chat)
-    sequences, _ = cut([encoder.whole(example) for example in examples], config.sequence_length)
+    sequences, _ = cut([built.encoder.whole(example) for example in examples], config.sequence_length)
     kept: list[torch.Tensor] = []
     missing, nll, tokens = limit, list[float](), list[int]()
     built.model.eval()
     for first in range(0, len(sequences), config.batch_size):
-        batch = padded(sequences[first : first + config.batch_size], built.tokenizer.pad_token_id)
+        batch = padded(sequences[first : first + config.batch_size], built.encoder.pad_id)
         inputs = batch.on(built.device.torch_name)
         labels = inputs.pop("labels")[:, 1:]
         with torch.no_grad():

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from bench.schema.catalogue import METHODS, load
-from bench.worker.batches import Tokens, padded
+from bench.worker.batches import padded
+from bench.worker.encoding import Tokens
 from bench.worker.loop import Trainer
 
 BATCH = [padded([Tokens(list(range(1, 17)), list(range(1, 17)))], pad_id=0)]

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from bench.worker import resolved
-from bench.worker.batches import Tokens, padded
+from bench.worker.batches import padded
+from bench.worker.encoding import Tokens
 from bench.worker.loop import Trainer
 from tests.worker.methods.small import SMALL, every_method
 

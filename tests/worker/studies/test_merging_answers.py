@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from bench.schema.catalogue import TASKS, load
 from bench.worker.build import Built
+from bench.worker.encoding import Encoder
 from bench.worker.studies.merging_answers import ROWS, Seen, apart, look, perplexity
 
 
@@ -62,7 +63,7 @@ def test_batches_and_padding_change_nothing(prepared, tiny_config, tokenizer, cp
     """Logits and likelihoods of examples of unequal length are the same one by one and together; a limit holds."""
     task = load(TASKS["dates"])
     config = tiny_config(task="dates", sequence_length=64)
-    built = Built(None, task, cpu, tokenizer, prepared(config), [], [], 1)
+    built = Built(None, task, cpu, Encoder(tokenizer, chat=False), prepared(config), [], [], 1)
     examples = task.test(5)
     assert len({len(example.prompt) for example in examples}) > 1
 
