@@ -150,7 +150,8 @@ def test_a_keeper_that_died_between_runs_costs_nothing():
 
 
 SCRIPT = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
 from bench.launch.process import Launcher
 from tests.launch.conftest import asked, launching
 with launching("hangs", sys.argv[2], BEGUN=sys.argv[1]) as launcher:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from bench import store
@@ -21,7 +23,9 @@ def test_all_suites_go_through_the_whole_chain(dry):
     _, done = dry
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "18 passed, 10 skipped" in done.stdout
+    passed = re.search(r"(\d+) passed, 10 skipped", done.stdout)
+    assert passed
+    assert int(passed[1]) > 30
     reasons = ("unified-memory counters count on NVIDIA GPUs", "predict it with --device fake:<gpu>")
     assert all(reason in done.stdout for reason in reasons)
     for title in ("What paging costs", "What paging moves", "The largest work that fits", "All cases"):
