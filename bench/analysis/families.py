@@ -9,6 +9,7 @@ import msgspec
 
 from bench.analysis.cases import Case, newest
 from bench.schema import RunConfig
+from bench.schema.catalogue import METHODS
 from bench.schema.config import NOT_IDENTITY
 
 OPTIONS = "options"
@@ -32,9 +33,14 @@ def families(cases: Sequence[Case], by: Collection[str], fewest: int = 2) -> lis
 
 
 def settings(config: RunConfig, without: Collection[str] = ()) -> dict[str, object]:
-    """Return a config's settings, its method's and its study's options among them, but those named in `without`."""
+    """Return a config's settings, its method's and its study's options among them, but those named in `without`.
+
+    Options that are newer than the record have their defaults.
+    """
     named = msgspec.to_builtins(config)
-    options = {} if OPTIONS in without else named["options"]
+    known = METHODS[config.method].options if config.method in METHODS else {}
+    complete = {**{name: option.default for name, option in known.items()}, **named["options"]}
+    options = {} if OPTIONS in without else complete
     fields = {name: value for name, value in named.items() if name not in (*NOT_IDENTITY, "options", "study_options")}
     flat = {**fields, **options, **named["study_options"]}
     return {name: value for name, value in flat.items() if name not in without}

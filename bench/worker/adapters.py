@@ -13,6 +13,7 @@ from bench.errors import UnsupportedError
 from bench.schema import RunConfig
 from bench.worker import bases
 from bench.worker.methods import Method
+from bench.worker.targets import targets, ties
 
 Fields = Callable[[Any, RunConfig], Mapping[str, Any]]
 """Takes the model that is to be wrapped and the run's config; returns fields of peft's config."""
@@ -48,7 +49,10 @@ class Adapter:
             if name is not None:
                 found[name] = None if option in self.unset and not value else value
         if "targets" in config.options:
-            found["target_modules"] = targets(str(config.options["targets"]))
+            said = str(config.options["targets"])
+            found["target_modules"] = targets(said, model)
+            if ties(said, model):
+                found["ensure_weight_tying"] = True
         return {**found, **self.computed(model, config)}
 
     def wrap(self, model: Any, config: RunConfig) -> Any:
@@ -75,15 +79,3 @@ class Adapter:
     ) -> Method:
         """Return the method that trains this adapter, on the base that the config names."""
         return Method(bases.quantization, self.prepare, saves_adapter=True, optimizer=optimizer, after_step=after_step)
-
-
-def targets(said: str) -> str | list[str] | None:
-    """Read the option `targets`: peft's choice for the model's type, peft's own word, or names with commas between."""
-    if said == "default":
-        return None
-    return said if said == "all-linear" else listed(said)
-
-
-def listed(said: str) -> list[str]:
-    """Split names that are separated by commas."""
-    return [name.strip() for name in said.split(",") if name.strip()]

@@ -11,9 +11,12 @@ LORA_OPTIONS: Mapping[str, Option] = MappingProxyType({
     "rank": Option(16, "Rank r of the update; the guide's section 5 uses 16.", minimum=1),
     "alpha": Option(32, "Scale: the update is multiplied by alpha / rank.", minimum=1),
     "dropout": Option(0.05, "Dropout on the adapter's input while training.", minimum=0.0),
-    "targets": Option("all-linear", "Adapted layers: 'all-linear' (every linear layer but the output head), 'default' "
-                                    "(peft's choice for the model), or module names separated by commas: "
-                                    "'q_proj,v_proj'."),
+    "targets": Option("all-linear", "Adapted layers: 'all-linear' (every linear layer but the output head), "
+                                    "'query-value', 'attention', 'mlp' or 'all-linear+embeddings' (found by the "
+                                    "model's structure), 'default' (peft's choice for the model), or module names "
+                                    "separated by commas: 'q_proj,v_proj'."),
+    "as_many_as": Option("", "Targets at which `rank` counts: on the adapted layers the rank is chosen so that the "
+                             "adapter has as many parameters as there; alpha over rank stays. Empty: `rank` itself."),
     "bias": Option("none", "Which biases train.", choices=("none", "all", "lora_only")),
     "autocast_adapter_dtype": Option(True, "Keep adapters in float32 when the base is in 16 bits (peft's default)."),
 })  # fmt: skip

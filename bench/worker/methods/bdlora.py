@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench.schema import RunConfig
-from bench.worker.adapters import listed
 from bench.worker.methods.lora import variant
+from bench.worker.targets import listed
 
 
 def blocks(_: Any, config: RunConfig) -> Mapping[str, Any]:

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench.schema import RunConfig
-from bench.worker.adapters import Adapter, targets
+from bench.worker.adapters import Adapter
+from bench.worker.targets import targets
 
 
-def feedforward(_: Any, config: RunConfig) -> Mapping[str, Any]:
+def feedforward(model: Any, config: RunConfig) -> Mapping[str, Any]:
     """Read which layers have their inputs scaled."""
     said = str(config.options["feedforward"])
-    return {"feedforward_modules": [] if said == "none" else targets(said)}
+    return {"feedforward_modules": [] if said == "none" else targets(said, model)}
 
 
 METHOD = Adapter("IA3Config", {"feedforward": None}, computed=feedforward).method()

@@ -7,7 +7,8 @@ from typing import Any
 
 from bench.errors import BadValueError
 from bench.schema import RunConfig
-from bench.worker.adapters import Adapter, listed
+from bench.worker.adapters import Adapter
+from bench.worker.targets import listed
 
 
 def token_indices(model: Any, config: RunConfig) -> Mapping[str, list[int]]:

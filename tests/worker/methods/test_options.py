@@ -20,7 +20,7 @@ NOT_PEFTS = {
 OTHER = {
     "targets": "q_proj,o_proj", "feedforward": "none", "diagonal_a": "o_proj", "diagonal_b": "q_proj",
     "activation": "gelu", "wavelet_family": "db2", "tokens": "5,7", "decompose_factor": 4, "sparsity": 0.9,
-    "dropout": 0.1,
+    "dropout": 0.1, "as_many_as": "q_proj",
 }  # fmt: skip
 """Values other than the default, where twice as much is none."""
 
