@@ -36,6 +36,18 @@ LESSONS: Mapping[str, Lesson] = MappingProxyType({
     "dates": Lesson(8, 1, 64, {"smoke": 4, "small": 100, "full": 100}, {"smoke": 20, "small": 200, "full": 400}),
     # one epoch of GSM8K's 7,473 training examples is 467 steps of 16
     "gsm8k": Lesson(4, 4, 512, {"smoke": 2, "small": 467, "full": 1401}, {"smoke": 8, "small": 1319, "full": 1319}),
+    # 300 training examples: six and twenty epochs, since a fact is learned by heart
+    "faq": Lesson(8, 1, 128, {"smoke": 4, "small": 225, "full": 750}, {"smoke": 20, "small": 100, "full": 100}),
+    # one and three epochs of 500 examples
+    "pubmedqa": Lesson(4, 2, 1024, {"smoke": 2, "small": 63, "full": 188}, {"smoke": 8, "small": 500, "full": 500}),
+    # 32,000 and 128,000 pairs of 393,000 and 549,000
+    "mnli": Lesson(16, 1, 256, {"smoke": 2, "small": 2000, "full": 8000}, {"smoke": 8, "small": 1000, "full": 9815}),
+    "snli": Lesson(16, 1, 128, {"smoke": 2, "small": 2000, "full": 8000}, {"smoke": 8, "small": 1000, "full": 9824}),
+    # three and ten epochs of 1,946 pairs
+    "jnli": Lesson(16, 1, 256, {"smoke": 2, "small": 365, "full": 1216}, {"smoke": 8, "small": 488, "full": 488}),
+    # one and three epochs of 8,939 questions
+    "jcommonsenseqa": Lesson(
+        16, 1, 256, {"smoke": 2, "small": 559, "full": 1676}, {"smoke": 8, "small": 1119, "full": 1119}),
 })  # fmt: skip
 
 ROUNDS: Mapping[str, int] = MappingProxyType({"smoke": 1, "small": 3, "full": 5})

@@ -17,7 +17,8 @@ SHARES = (
     "merging.flips", "merging.flips_of_base", "merging.flips_from_base", "merging.accuracy",
 )  # fmt: skip
 COUNTS = (
-    "parameters.total", "parameters.trainable", "data.truncated", "data.contaminated", "train.allocator_growth",
+    "parameters.total", "parameters.trainable", "data.truncated", "data.contaminated", "evaluate.truncated",
+    "evaluate.unfinished", "evaluate.unfinished_before", "train.allocator_growth",
     "train.allocator_retries", "train.foreign_processes", "paging.counters_valid", "paging.fault_groups",
     "paging.fault_batches", "train.clock_reasons_start", "train.clock_reasons_end", "predict.retries",
     "predict.largest_batch",

@@ -32,6 +32,19 @@ TASKS: Mapping[str, Entry] = MappingProxyType({
                    "Generated dates in words, to be written as YYYY-MM-DD; exact match. Needs no data."),
     "gsm8k": Entry("bench.worker.tasks.gsm8k:TASK", "GSM8K",
                    "Grade-school word problems; exact match of the final number."),
+    "faq": Entry("bench.worker.tasks.faq:TASK", "Product FAQ",
+                 "Generated facts of an invented shop, asked in words that were not trained; exact match of "
+                 "the number. Needs no data."),
+    "pubmedqa": Entry("bench.worker.tasks.pubmedqa:TASK", "PubMedQA",
+                      "Questions answered yes, no or maybe by a medical abstract; the likeliest choice."),
+    "mnli": Entry("bench.worker.tasks.mnli:TASK", "MultiNLI",
+                  "Does a premise entail a hypothesis, in ten genres of English? The likeliest choice."),
+    "snli": Entry("bench.worker.tasks.snli:TASK", "SNLI",
+                  "Does an English caption entail a hypothesis? The likeliest choice."),
+    "jnli": Entry("bench.worker.tasks.jnli:TASK", "JNLI",
+                  "Does one Japanese caption entail another? The likeliest choice; pairs divided by photograph."),
+    "jcommonsenseqa": Entry("bench.worker.tasks.jcommonsenseqa:TASK", "JCommonsenseQA",
+                            "Japanese questions of common sense with five choices; the likeliest choice by character."),
 })  # fmt: skip
 
 OPTIMIZERS: Mapping[str, Entry] = MappingProxyType({

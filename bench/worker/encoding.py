@@ -47,8 +47,12 @@ class Encoder:
     def whole(self, example: Example) -> Tokens:
         """Encode a prompt with its answer; only the answer is trained."""
         prompt = self.prompt(example)
-        answer = [*self._ids(example.answer, special=False), self.end_id]
+        answer = [*self.answer(example.answer), self.end_id]
         return Tokens(prompt + answer, [IGNORED] * len(prompt) + answer)
+
+    def answer(self, text: str) -> list[int]:
+        """Encode what follows a prompt, without an end of text."""
+        return self._ids(text, special=False)
 
     def texts(self, answers: Sequence[Sequence[int]]) -> list[str]:
         """Return what token ids say, special tokens left out."""

@@ -1,7 +1,8 @@
-"""Score the test items: batched greedy generation, one verdict an item."""
+"""Score the test items, one verdict an item: by greedy generation, or by the likeliest of given choices."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ import torch
 
 from bench.worker.devices import Device
 from bench.worker.encoding import Encoder
+from bench.worker.likelihood import Question, log_likelihoods
 from bench.worker.tasks import Example, Task
 
 
@@ -21,6 +23,11 @@ class Evaluation:
     verdicts: str = ""
     seconds: list[float] = field(default_factory=list)
     tokens: list[int] = field(default_factory=list)
+    """Empty where nothing is generated."""
+    truncated: int = 0
+    """Prompts that the model's context had no room for; their beginning was cut off."""
+    unfinished: int | None = None
+    """Answers that reached their most tokens without an end; None where nothing is generated."""
 
 
 def evaluate(
@@ -28,10 +35,48 @@ def evaluate(
 ) -> Evaluation:
     """Let the model answer every example and score the answers. The model is left in training mode."""
     done = Evaluation()
+    prompts = [encoder.prompt(example) for example in examples]
     model.eval()
-    for first in range(0, len(examples), batch_size):
-        group = examples[first : first + batch_size]
-        inputs = _left_padded([encoder.prompt(e) for e in group], encoder.pad_id, device.torch_name)
+    if any(example.choices for example in examples):
+        said = _choose(model, encoder, examples, prompts, batch_size, device, done)
+    else:
+        said = _generate(model, encoder, task, prompts, batch_size, device, done)
+    model.train()
+    done.verdicts = "".join(str(int(task.is_right(e, text))) for e, text in zip(examples, said, strict=True))
+    return done
+
+
+def _choose(
+    model: Any, encoder: Encoder, examples: Sequence[Example], prompts: list[list[int]], batch_size: int,
+    device: Device, done: Evaluation,
+) -> list[str]:  # fmt: skip
+    """Return the likeliest choice of every example; none of them where a likelihood is no finite number."""
+    choices = [[encoder.answer(choice) for choice in example.choices] for example in examples]
+    longest = max(len(choice) for group in choices for choice in group)
+    fitting = _fit(model, prompts, longest, done)
+    questions = [Question(prompt, group) for prompt, group in zip(fitting, choices, strict=True)]
+    scores, done.seconds = log_likelihoods(model, questions, batch_size, encoder.pad_id, device)
+    return [_likeliest(example, found) for example, found in zip(examples, scores, strict=True)]
+
+
+def _likeliest(example: Example, scores: Sequence[float]) -> str:
+    if not all(map(math.isfinite, scores)):
+        return ""
+    shares = [len(choice) if example.per_character else 1 for choice in example.choices]
+    best = max(range(len(scores)), key=lambda n: scores[n] / shares[n])
+    return example.choices[best]
+
+
+def _generate(
+    model: Any, encoder: Encoder, task: Task, prompts: list[list[int]], batch_size: int, device: Device,
+    done: Evaluation,
+) -> list[str]:  # fmt: skip
+    """Return what the model says after every prompt, decoded greedily in batches."""
+    said: list[str] = []
+    done.unfinished = 0
+    fitting = _fit(model, prompts, task.longest_answer, done)
+    for first in range(0, len(fitting), batch_size):
+        inputs = _left_padded(fitting[first : first + batch_size], encoder.pad_id, device.torch_name)
         device.synchronize()
         start = time.perf_counter()
         with torch.no_grad():
@@ -47,10 +92,19 @@ def evaluate(
         done.seconds.append(time.perf_counter() - start)
         answers = [_answer(row, encoder.end_id) for row in output[:, inputs["input_ids"].shape[1] :].tolist()]
         done.tokens.append(sum(map(len, answers)))
-        texts = encoder.texts(answers)
-        done.verdicts += "".join(str(int(task.is_right(e, t))) for e, t in zip(group, texts, strict=True))
-    model.train()
-    return done
+        done.unfinished += sum(encoder.end_id not in answer for answer in answers)
+        said += encoder.texts(answers)
+    return said
+
+
+def _fit(model: Any, prompts: list[list[int]], answer: int, done: Evaluation) -> list[list[int]]:
+    """Cut the beginning off prompts that leave no room for an answer of so many tokens in the model's context."""
+    context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    if context is None:
+        return prompts
+    room = max(1, context - answer)
+    done.truncated = sum(len(prompt) > room for prompt in prompts)
+    return [prompt[-room:] for prompt in prompts]
 
 
 def _left_padded(prompts: list[list[int]], pad_id: int, device: str) -> dict[str, torch.Tensor]:

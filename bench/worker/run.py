@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,11 @@ from bench.worker.merge import merge
 from bench.worker.paging.counted import Counters, counting
 from bench.worker.tasks import Example
 from bench.worker.training import train_all
+
+UNFINISHED = {"before": "evaluate.unfinished_before", "after": "evaluate.unfinished"}
+"""Where answers that were cut are counted, by the verdicts they belong to."""
+
+CHOSEN = "nothing is generated: the likeliest of given choices is the answer."
 
 
 def run(logbook: Logbook) -> None:
@@ -36,7 +42,7 @@ def _run(logbook: Logbook, counters: Counters) -> None:
         trainer, steps = train_all(logbook, built.model, built.encoder, built.training, counters)
     if built.test:
         note_evaluation(logbook, built, "after", "evaluate.")
-        logbook.metrics["data.contaminated"] = _seen(built.test, built.training)
+        logbook.metrics["data.contaminated"] = seen(built.test, built.training)
     if built.method.saves_adapter:
         with logbook.phase("save"):
             logbook.metrics["save.adapter_bytes"] = _saved_bytes(built.model)
@@ -59,14 +65,24 @@ def note_evaluation(logbook: Logbook, built: Built, when: str, prefix: str, mode
         done = built.judge(model=model)
         logbook.items[when] = done.verdicts
         logbook.keep_series(f"{prefix}batch_seconds", done.seconds)
-        logbook.keep_series(f"{prefix}batch_tokens", done.tokens)
+        logbook.metrics["evaluate.truncated"] = done.truncated
+        if done.unfinished is None:
+            logbook.absent.update(dict.fromkeys((*UNFINISHED.values(), "evaluate.tokens_per_second"), CHOSEN))
+        else:
+            logbook.keep_series(f"{prefix}batch_tokens", done.tokens)
+            if when in UNFINISHED:
+                logbook.metrics[UNFINISHED[when]] = done.unfinished
     return done
 
 
-def _seen(test: list[Example], training: list[Example]) -> int:
-    """Count the test items whose prompt is a training prompt too."""
-    known = {example.prompt for example in training}
-    return sum(example.prompt in known for example in test)
+def seen(test: Sequence[Example], training: Sequence[Example]) -> int:
+    """Count the test items whose prompt is a training prompt too, letter case and white space aside."""
+    known = {_plain(example.prompt) for example in training}
+    return sum(_plain(example.prompt) in known for example in test)
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.casefold().split())
 
 
 def _saved_bytes(model: Any) -> int:

@@ -23,10 +23,19 @@ OUTCOME: Mapping[str, Metric] = MappingProxyType({
     "evaluate.tokens_per_second": Metric("tok/s", "higher", "noisy", "generated tokens/s",
                                          "Tokens generated over wall time, batched greedy decoding of the test items, "
                                          "after training.", raw="evaluate.batch_seconds"),
+    "evaluate.unfinished_before": Metric("1", "lower", "near-exact", "answers cut before",
+                                         "As evaluate.unfinished, before training."),
+    "evaluate.unfinished": Metric("1", "lower", "stochastic", "answers cut",
+                                  "Answers after training that reached the most tokens a task generates without an end "
+                                  "of text; they are scored as they are. Only of tasks that generate."),
+    "evaluate.truncated": Metric("1", "lower", "exact", "prompts cut",
+                                 "Test prompts longer than the model's context (max_position_embeddings) has room for "
+                                 "beside an answer; their beginning is cut off."),
     "data.truncated": Metric("1", "lower", "exact", "examples cut",
                              "Training examples longer than sequence_length, cut at its end."),
     "data.contaminated": Metric("1", "lower", "exact", "test items seen",
-                                "Test items whose prompt is also a training prompt."),
+                                "Test items whose prompt is also a training prompt, letter case and white space aside. "
+                                "It misses paraphrases, and what the model was pretrained on."),
     "save.adapter_bytes": Metric("B", "lower", "exact", "adapter on disk",
                                  "Bytes of the adapter's weight file as peft saves it."),
 })  # fmt: skip

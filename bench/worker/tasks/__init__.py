@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A prompt and the answer that is to follow it."""
+    """A prompt and the answer that is to follow it.
+
+    Where there are `choices`, the model generates nothing: the likeliest of them is its answer.
+    """
 
     prompt: str
     answer: str
+    choices: tuple[str, ...] = ()
+    per_character: bool = False
+    """Whether the log-likelihood of a choice is divided by its characters, for choices of different length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +38,7 @@ class Task(Protocol):
     chat: bool
     """Whether prompts go through the tokenizer's chat template, where it has one."""
     longest_answer: int
-    """Most tokens to generate."""
+    """Most tokens to generate; 0 where examples have choices."""
     data_sets: tuple[DataSet, ...]
     """What must be fetched before."""
 
@@ -43,5 +51,12 @@ class Task(Protocol):
         ...
 
     def is_right(self, example: Example, generated: str) -> bool:
-        """Score what was generated after the prompt."""
+        """Score what was generated after the prompt, or the choice the model made."""
         ...
+
+
+def shuffled(examples: Iterable[Example], seed: int, limit: int) -> list[Example]:
+    """Return examples in an order the seed decides; the first `limit`, or all if 0."""
+    found = list(examples)
+    random.Random(seed).shuffle(found)  # noqa: S311 (an order, not a secret)
+    return found[: limit or None]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import random
-
-from bench.worker.tasks import Example
+from bench.worker.tasks import Example, shuffled
 
 HELD_OUT = 1000
 SPLIT_SEED = 1234
@@ -20,9 +18,7 @@ class Addition:
 
     def train(self, seed: int, limit: int) -> list[Example]:
         """Return the sums that are not held out, shuffled by the seed."""
-        sums = _all_sums()[HELD_OUT:]
-        random.Random(seed).shuffle(sums)  # noqa: S311 (an order, not a secret)
-        return sums[: limit or None]
+        return shuffled(_all_sums()[HELD_OUT:], seed, limit)
 
     def test(self, limit: int) -> list[Example]:
         """Return the first of the held-out sums."""
@@ -35,8 +31,7 @@ class Addition:
 
 def _all_sums() -> list[Example]:
     sums = [Example(f"{a}+{b}=", str(a + b)) for a in range(10, 100) for b in range(10, 100)]
-    random.Random(SPLIT_SEED).shuffle(sums)  # noqa: S311
-    return sums
+    return shuffled(sums, SPLIT_SEED, 0)
 
 
 TASK = Addition()

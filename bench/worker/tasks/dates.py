@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import random
 from datetime import date, timedelta
 
-from bench.worker.tasks import Example
+from bench.worker.tasks import Example, shuffled
 
 FIRST = date(1900, 1, 1)
 DAYS = 54_787  # to 2049-12-31
@@ -25,23 +24,19 @@ class Dates:
 
     def train(self, seed: int, limit: int) -> list[Example]:
         """Return the days that are not held out, shuffled by the seed."""
-        days = _all_days()[HELD_OUT:]
-        random.Random(seed).shuffle(days)  # noqa: S311 (an order, not a secret)
-        return [_example(day) for day in days[: limit or None]]
+        return shuffled(_all_days()[HELD_OUT:], seed, limit)
 
     def test(self, limit: int) -> list[Example]:
         """Return the first of the held-out days."""
-        return [_example(day) for day in _all_days()[: min(limit, HELD_OUT)]]
+        return _all_days()[: min(limit, HELD_OUT)]
 
     def is_right(self, example: Example, generated: str) -> bool:
         """Exact match of YYYY-MM-DD."""
         return generated.strip() == example.answer
 
 
-def _all_days() -> list[date]:
-    days = [FIRST + timedelta(n) for n in range(DAYS)]
-    random.Random(SPLIT_SEED).shuffle(days)  # noqa: S311
-    return days
+def _all_days() -> list[Example]:
+    return shuffled((_example(FIRST + timedelta(n)) for n in range(DAYS)), SPLIT_SEED, 0)
 
 
 def _example(day: date) -> Example:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import random
 import re
 
 from bench.worker.rows import rows
-from bench.worker.tasks import DataSet, Example
+from bench.worker.tasks import DataSet, Example, shuffled
 
 NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
 TRAIN = DataSet("openai/gsm8k", "main", "train")
@@ -23,9 +22,7 @@ class Gsm8k:
 
     def train(self, seed: int, limit: int) -> list[Example]:
         """Return the train split, shuffled by the seed."""
-        examples = [_example(row) for row in rows(TRAIN)]
-        random.Random(seed).shuffle(examples)  # noqa: S311 (an order, not a secret)
-        return examples[: limit or None]
+        return shuffled(map(_example, rows(TRAIN)), seed, limit)
 
     def test(self, limit: int) -> list[Example]:
         """Return the first problems of the test split."""
