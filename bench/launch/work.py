@@ -43,8 +43,8 @@ LESSONS: Mapping[str, Lesson] = MappingProxyType({
     # 32,000 and 128,000 pairs of 393,000 and 549,000
     "mnli": Lesson(16, 1, 256, {"smoke": 2, "small": 2000, "full": 8000}, {"smoke": 8, "small": 1000, "full": 9815}),
     "snli": Lesson(16, 1, 128, {"smoke": 2, "small": 2000, "full": 8000}, {"smoke": 8, "small": 1000, "full": 9824}),
-    # three and ten epochs of 1,946 pairs
-    "jnli": Lesson(16, 1, 256, {"smoke": 2, "small": 365, "full": 1216}, {"smoke": 8, "small": 488, "full": 488}),
+    # three and ten epochs of 1,970 pairs
+    "jnli": Lesson(16, 1, 256, {"smoke": 2, "small": 369, "full": 1231}, {"smoke": 8, "small": 464, "full": 464}),
     # one and three epochs of 8,939 questions
     "jcommonsenseqa": Lesson(
         16, 1, 256, {"smoke": 2, "small": 559, "full": 1676}, {"smoke": 8, "small": 1119, "full": 1119}),

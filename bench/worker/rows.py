@@ -36,7 +36,7 @@ def rows(data_set: DataSet) -> list[dict[str, Any]]:
     try:
         commit = cache.data_revision(data_set.name)
         return list(datasets.load_dataset(data_set.name, data_set.config, split=data_set.split, revision=commit))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:  # the last of a data set that is a script, which is not run
         raise NotFetchedError(
             f"{data_set.name} ({data_set.config}, {data_set.split}) is not on this machine; bring it with "
             f"'ftbench fetch --task ...' or point --data-dir at a folder laid out like the hub. ({error})"

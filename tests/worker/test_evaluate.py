@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from transformers import LlamaConfig
 
 from bench.worker.encoding import Encoder
 from bench.worker.evaluate import evaluate
@@ -16,6 +17,7 @@ class Oracle(torch.nn.Module):
     def __init__(self, tokenizer):
         super().__init__()
         self.tokenizer = tokenizer
+        self.config = LlamaConfig()
         self.modes = []
 
     def generate(self, input_ids, attention_mask, **_):
@@ -52,6 +54,16 @@ def test_what_follows_the_end_of_text_is_neither_read_nor_counted(tokenizer, cpu
 
     assert done.verdicts == "1"
     assert done.tokens == [len("50") + 1]
+    assert done.unfinished == 0
+
+
+def test_answers_that_never_end_are_counted(tokenizer, cpu):
+    """An answer that reached the task's most tokens without an end of text is one that was cut."""
+    items = [Example("20+30=", "50"), Example("500000+500000=", "1000000"), Example("10+11=", "21")]
+
+    done = evaluate(Oracle(tokenizer), Encoder(tokenizer, chat=TASK.chat), TASK, items, 2, cpu)
+
+    assert (done.verdicts, done.unfinished) == ("101", 1)
 
 
 def test_padding_does_not_change_an_answer(prepared, tiny_config, tokenizer, cpu):

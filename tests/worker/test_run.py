@@ -94,6 +94,24 @@ def test_gsm8k_runs_on_real_problems(run, tiny_config):
     assert str(record.resolved["data.openai/gsm8k/main/test"]).startswith("local sha256:")
     assert record.metrics["data.truncated"] > 0
     assert record.metrics["data.contaminated"] == 0
+    assert 0 <= record.metrics["evaluate.unfinished"] <= 3
+    assert "evaluate.unfinished_before" in record.metrics
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason=f"no real data beside the checkout ({SHARED.name}/)")
+@pytest.mark.parametrize("task", ["pubmedqa", "jnli", "jcommonsenseqa"])
+def test_a_task_of_choices_runs_on_real_rows(run, tiny_config, task):
+    """Real rows are trained, and scored by likelihood: verdicts and seconds, no generated tokens and why not."""
+    record = run(tiny_config("lora", task=task, steps=2, batch_size=2, sequence_length=256, evaluate_items=6))
+
+    assert record.failure is None
+    assert {name: len(bits) for name, bits in record.items.items()} == {"before": 6, "after": 6}
+    assert sum(record.series["evaluate.batch_seconds"]) > 0
+    assert record.metrics["data.contaminated"] == 0
+    assert record.metrics["evaluate.truncated"] == (1 if task == "pubmedqa" else 0)  # a token a byte, 2,048 of them
+    assert not {"evaluate.batch_tokens", "evaluate.before.batch_tokens"} & set(record.series)
+    for name in ("evaluate.tokens_per_second", "evaluate.unfinished", "evaluate.unfinished_before"):
+        assert "likeliest" in record.absent[name]
 
 
 def test_a_missing_package_is_one_line_with_the_remedy(tiny_cache, tiny_config, tmp_path):
