@@ -13,10 +13,10 @@ import pytest
 from bench import cache
 from bench.errors import NotFetchedError
 from bench.schema.catalogue import TASKS, load
+from bench.worker.classification import RELATIONS, label_name
 from bench.worker.rows import local_file, rows
 from bench.worker.run import seen
 from bench.worker.tasks import DataSet, Example, faq, jnli, pubmedqa
-from bench.worker.tasks.classification import RELATIONS, label_name
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 REAL = {"pubmedqa": (500, 500), "jnli": (1970, 464), "jcommonsenseqa": (8939, 1119)}

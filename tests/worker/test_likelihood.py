@@ -7,11 +7,11 @@ import random
 import pytest
 import torch
 
+from bench.worker.classification import SplitClassification
 from bench.worker.encoding import Encoder
 from bench.worker.evaluate import evaluate
 from bench.worker.likelihood import Question, log_likelihoods
 from bench.worker.tasks import Example
-from bench.worker.tasks.classification import SplitClassification
 from bench.worker.tasks.jcommonsenseqa import TASK
 
 VIRTUAL = ("prompt_tuning", "prefix_tuning", "p_tuning", "adaption_prompt")

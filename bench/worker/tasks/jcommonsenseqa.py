@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from bench.worker.classification import SplitClassification, label_name
 from bench.worker.tasks import DataSet, Example
-from bench.worker.tasks.classification import SplitClassification, label_name
 
 NAME = "shunk031/JGLUE"
 LABELS = tuple(f"choice{n}" for n in range(5))

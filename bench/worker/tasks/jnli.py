@@ -9,9 +9,9 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
+from bench.worker.classification import Classification, label_name
 from bench.worker.rows import rows
 from bench.worker.tasks import DataSet, Example
-from bench.worker.tasks.classification import Classification, label_name
 
 PAIRS = DataSet("shunk031/JGLUE", "JNLI", "validation")
 LABELS = ("entailment", "contradiction", "neutral")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from bench.worker.classification import SplitClassification, read_inference
 from bench.worker.tasks import DataSet
-from bench.worker.tasks.classification import SplitClassification, read_inference
 
 NAME = "nyu-mll/multi_nli"
 TASK = SplitClassification(

@@ -10,9 +10,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from bench.worker.classification import Classification
 from bench.worker.rows import local_file, rows
 from bench.worker.tasks import DataSet, Example
-from bench.worker.tasks.classification import Classification
 
 LABELLED = DataSet("qiaojin/PubMedQA", "pqa_labeled", "train")
 SEPARATE = DataSet("qiaojin/PubMedQA", "pqa_labeled", "test")
