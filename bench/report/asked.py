@@ -57,8 +57,14 @@ def table(
 
 
 def refusals(cases: Sequence[Case], headings: Told) -> Iterable[str]:
-    """Say why no run of a case gave numbers, in the last one's words; cases are named by their first columns."""
+    """Say why no run of a case gave numbers, in the last one's words; cases are named by their first columns.
+
+    Those that ended in the same words share a note.
+    """
+    named: dict[str, list[str]] = {}
     for case in cases:
         failure = None if case.answers else case.failed[-1].record.failure
         if failure is not None:
-            yield f"{', '.join(cell(case).text for _, cell in headings.values())}: {ending(case)}: {failure.message}"
+            words = (cell(case).text for _, cell in headings.values())
+            named.setdefault(f"{ending(case)}: {failure.message}", []).append(", ".join(filter(None, words)))
+    return (f"{'; '.join(cases)}: {why}" for why, cases in named.items())

@@ -33,7 +33,10 @@ def tidy(table: Table, figures: Collection[str]) -> Table:
     """
     filled = {key for key in figures if any(row[key].is_number for row in table.rows if key in row)}
     empty = [column for column in table.columns if column.key in figures and column.key not in filled]
-    rows = [row for row in table.rows if _says_something(row, filled) or not any(key in row for key in figures)]
+    rows = [
+        row for row in table.rows
+        if _says_something(row, filled) or _ended(row, figures) or not any(key in row for key in figures)
+    ]  # fmt: skip
     columns = tuple(column for column in table.columns if column not in empty)
     reasons = list(dict.fromkeys(_reasons(rows, filled)))
     numbers = {reason: number for number, reason in enumerate(reasons, 1)}
@@ -56,6 +59,11 @@ def _with_one_kind(table: Table) -> Table:
 def _says_something(row: Row, keys: Collection[str]) -> bool:
     cells = [row[key] for key in keys if key in row]
     return any(cell.is_number or cell.brief not in ("", NOTHING) or _explained(cell) for cell in cells)
+
+
+def _ended(row: Row, keys: Collection[str]) -> bool:
+    """Tell whether a row's runs ended without numbers, which is a result also where no row has any."""
+    return any(row[key].brief not in ("", NOTHING) for key in keys if key in row)
 
 
 def _explained(cell: Cell) -> bool:

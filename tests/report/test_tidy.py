@@ -72,3 +72,11 @@ def test_a_kind_is_told_once_where_it_is_one() -> None:
     one, two = (tidy(Table("T", columns, tuple(some)), ["a"]) for some in (rows[::2], rows))
     assert (one.title, [c.detail for c in one.columns]) == ("T, measured", [True, False])
     assert (two.title, [c.detail for c in two.columns]) == ("T", [False, False])
+
+
+def test_where_no_run_gave_numbers_it_is_told_how_they_ended() -> None:
+    """A table of nothing but refusals keeps its rows and notes; rows that nobody asked anything of still go."""
+    ended = Cell(None, "s", reason="refused: no kernel", brief="unsupported in train")
+    made = tidy(table({"a": ended, "b": ended}, {"a": Cell(None, "s", reason=NOT_ASKED)}), KEYS)
+    assert len(made.rows) == 1
+    assert "own note" in made.notes
