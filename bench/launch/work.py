@@ -127,7 +127,11 @@ class Work:
     def study(self, name: str, method: str = "full", **settings: Any) -> RunConfig:
         """Run of another study than training; its own settings, the method's and the config's go into `settings`."""
         study = find("study", STUDIES, name)
-        unneeded = {name: NONE for name, needed in (("model", study.weights), ("task", study.examples)) if not needed}
+        unneeded: dict[str, Any] = {
+            name: NONE for name, needed in (("model", study.weights), ("task", study.examples)) if not needed
+        }
+        if not study.weights:  # no rate suits a model that is not there
+            unneeded["learning_rate"] = RunConfig(model=NONE, method=method, task=NONE).learning_rate
         return self._config(method, study=name, **{**unneeded, **settings})
 
     @property

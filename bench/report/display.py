@@ -15,13 +15,14 @@ SHARES = (
     "canary.drift", "paging.paged_share", "paging.stall_share",
     "merging.update_size", "merging.update_kept", "merging.update_error", "merging.weight_error", "merging.drift",
     "merging.flips", "merging.flips_of_base", "merging.flips_from_base", "merging.accuracy",
+    "numerics.wrong", "numerics.error", "numerics.allowed",
 )  # fmt: skip
 COUNTS = (
     "parameters.total", "parameters.trainable", "data.truncated", "data.contaminated", "evaluate.truncated",
     "evaluate.unfinished", "evaluate.unfinished_before", "train.allocator_growth",
     "train.allocator_retries", "train.foreign_processes", "paging.counters_valid", "paging.fault_groups",
     "paging.fault_batches", "train.clock_reasons_start", "train.clock_reasons_end", "predict.retries",
-    "predict.largest_batch",
+    "predict.largest_batch", "numerics.checks",
 )  # fmt: skip
 FAULTS = ("minor_faults", "major_faults")
 LEAST_PLAIN = 1e-4

@@ -19,6 +19,21 @@ MERGING_OPTIONS: Mapping[str, Option] = MappingProxyType({
     "compared_tokens": Option(256, "Tokens of the test items whose logits are compared.", minimum=1),
 })  # fmt: skip
 
+NUMERICS_OPTIONS: Mapping[str, Option] = MappingProxyType({
+    "operation": Option("dequantize", "What is computed: quantize, dequantize, forward, backward; evaluation (train, "
+                        "evaluate, train again); save_load; merge of an adapter.",
+                        choices=("quantize", "dequantize", "forward", "backward", "evaluation", "save_load", "merge")),
+    "format": Option("nf4", "How the layer holds its weight: plain in the run's dtype, or quantised by bitsandbytes.",
+                     choices=("plain", "nf4", "fp4", "int8")),
+    "rows": Option(128, "Outputs of the layer.", minimum=1),
+    "columns": Option(256, "Inputs of the layer.", minimum=1),
+    "blocksize": Option(64, "Weights that share a scale, of 4-bit formats.", minimum=1),
+    "double_quant": Option(True, "Whether scales are quantised too, of 4-bit formats."),
+    "bias": Option(False, "Whether the layer adds a bias."),
+    "repacking": Option(True, "Leave bitsandbytes' repacking of weights for CPU evaluation as it comes; false turns it "
+                              "off, as every other run here does."),
+})  # fmt: skip
+
 STUDIES: Mapping[str, Study] = MappingProxyType({
     TRAINING: Study("bench.worker.run:run", "Training",
                     "Load, evaluate, train, evaluate, save, infer, look inside, merge."),
@@ -26,4 +41,7 @@ STUDIES: Mapping[str, Study] = MappingProxyType({
                      "Train, merge the adapter in one of several ways, and compare the merged model with the unmerged "
                      "one and with the base: weights, logits, perplexity, accuracy, memory.", MERGING_OPTIONS,
                      measures=("merging.", "merge.seconds", "merge.weights_")),
+    "numerics": Study("bench.worker.studies.numerics:run", "Numerics",
+                      "One operation on one layer, held against plain float64 arithmetic on the same state.",
+                      NUMERICS_OPTIONS, measures=("numerics.",), weights=False, examples=False),
 })  # fmt: skip

@@ -83,29 +83,36 @@ def state_of(layer: Any) -> Any:
     return layer.weight.quant_state
 
 
-def reference_weight(layer: Any) -> torch.Tensor:
-    """Expand a layer's 4-bit weight by table look-up and multiplication alone: float32 [out, in].
+def reference_weight(layer: Any, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    """Expand a layer's 4-bit weight by table look-up and multiplication alone, in `dtype`: [out, in].
 
     Two codes a byte, the first in the high bits; a code is looked up in the state's table
     of 16 and multiplied by its block's absolute maximum, which with double quantisation is
     itself an 8-bit code times a maximum plus an offset (arXiv 2305.14314, section 3).
     """
     state = state_of(layer)
-    payload = layer.weight.data.contiguous().view(torch.uint8).flatten()
-    codes = torch.stack((payload >> 4, payload & 15), dim=1).flatten()[: state.shape.numel()]
-    values = state.code.float()[codes.long()]
+    values = stored_values(layer, dtype)
     blocks = torch.arange(values.numel(), device=values.device) // state.blocksize
-    weight: torch.Tensor = (values * block_scales(state)[blocks]).reshape(state.shape)
+    weight: torch.Tensor = (values * block_scales(state, dtype)[blocks]).reshape(state.shape)
     return weight
 
 
-def block_scales(state: Any) -> torch.Tensor:
-    """Return the absolute maximum of every block, float32 [blocks]."""
+def stored_values(layer: Any, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    """Return the table's value of every code of a layer, before its block's scale: `dtype` [weights]."""
+    state = state_of(layer)
+    payload = layer.weight.data.contiguous().view(torch.uint8).flatten()
+    codes = torch.stack((payload >> 4, payload & 15), dim=1).flatten()[: state.shape.numel()]
+    values: torch.Tensor = state.code.to(dtype)[codes.long()]
+    return values
+
+
+def block_scales(state: Any, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    """Return the absolute maximum of every block, `dtype` [blocks]."""
     if not state.nested:
-        return state.absmax.float().flatten()  # type: ignore[no-any-return]
+        return state.absmax.to(dtype).flatten()  # type: ignore[no-any-return]
     codes = state.absmax.flatten().long()
     groups = torch.arange(codes.numel(), device=codes.device) // state.state2.blocksize
-    scales: torch.Tensor = state.state2.code.float()[codes] * state.state2.absmax.float()[groups] + state.offset
+    scales: torch.Tensor = state.state2.code.to(dtype)[codes] * state.state2.absmax.to(dtype)[groups] + state.offset
     return scales
 
 

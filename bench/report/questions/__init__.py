@@ -41,6 +41,9 @@ _ALL: tuple[Question, ...] = (
     Question("merging", "What does a merge keep?",
              "An adapter merged into its base, in place and by way of weights that are not quantised: how much of what "
              "was learned is left in the weights, in what the model says and in what it gets right."),
+    Question("numerics", "Are the kernels right?",
+             "Quantise, expand, multiply, differentiate, evaluate, save and merge one layer in every format, shape and "
+             "dtype, against plain arithmetic on the same numbers: what is wrong, and what is refused."),
 )  # fmt: skip
 
 QUESTIONS: Mapping[str, Question] = MappingProxyType({question.name: question for question in _ALL})

@@ -13,6 +13,7 @@ from bench.schema.metrics.machine import MACHINE
 from bench.schema.metrics.memory import MEMORY
 from bench.schema.metrics.merging import MERGING
 from bench.schema.metrics.metric import Metric
+from bench.schema.metrics.numerics import NUMERICS
 from bench.schema.metrics.outcome import OUTCOME
 from bench.schema.metrics.paging import PAGING
 from bench.schema.metrics.prediction import PREDICTION
@@ -20,7 +21,7 @@ from bench.schema.metrics.speed import SPEED
 
 METRICS: Mapping[str, Metric] = MappingProxyType({
     **OUTCOME, **SPEED, **MEMORY, **PAGING, **MACHINE, **PREDICTION,
-    **MERGING,
+    **MERGING, **NUMERICS,
 })  # fmt: skip
 
 __all__ = ["METRICS", "Metric"]
