@@ -1,32 +1,25 @@
 """What paging cost: steps that found their optimiser state away against steps that had it in place, in one run.
 
-Timed steps come in blocks of four, cold, resident, resident, cold, so that a drift of the
-machine weighs on both kinds alike. A block is what the bootstrap draws; what is left over
-at the end counts for nothing.
+Timed steps come in blocks of four, cold, resident, resident, cold (`bench.analysis.blocks`): the state of a cold one
+is moved away before it.
 """
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Mapping, Sequence
-from statistics import fmean, median
+from statistics import median
 from types import MappingProxyType
 
-from bench.analysis.stats import BOOTSTRAP_SEED, LEVEL, Estimate
+from bench.analysis.blocks import ORDER, Block, difference, estimate, in_blocks, is_first, side
+from bench.analysis.stats import Estimate
 from bench.schema.record import RunRecord
 
-ORDER = (True, False, False, True)
-DRAWS = 2000
-FEWEST_BLOCKS = 6
-"""Blocks from which on there is an interval. With two steps of each kind a block, the nominal 95 % covered 80 % of the
-time with 3 blocks, 88 % with 6, 92 % with 10 and 94 % with 15 (1,500 simulated runs each, normal and skewed noise)."""
-
-Block = tuple[float, float, float, float]
+TURNS = "cold, resident, resident, cold"
 
 
 def is_cold(number: int) -> bool:
     """Tell whether a timed step, counted from 0, is one whose state is moved away before it."""
-    return ORDER[number % len(ORDER)]
+    return is_first(number)
 
 
 def stall(record: RunRecord) -> Estimate | None:
@@ -35,13 +28,13 @@ def stall(record: RunRecord) -> Estimate | None:
     Percentile bootstrap over the run's blocks, 2000 draws, fixed seed.
     """
     found = _blocks(record)
-    return None if isinstance(found, str) else _estimate([found])
+    return None if isinstance(found, str) else estimate([found], difference, TURNS)
 
 
 def pooled(records: Sequence[RunRecord]) -> Estimate | None:
     """Mean of the stalls of runs of one case, in seconds. Each draw takes runs, then blocks of each, anew."""
     runs = [found for found in map(_blocks, records) if not isinstance(found, str)]
-    return _estimate(runs) if runs else None
+    return estimate(runs, difference, TURNS) if runs else None
 
 
 def why_not(record: RunRecord, name: str) -> str | None:
@@ -53,7 +46,9 @@ def why_not(record: RunRecord, name: str) -> str | None:
     blocks = _blocks(record)
     if isinstance(blocks, str):
         return blocks
-    return _why_no_bandwidth(_estimate([blocks])) if name == "paging.bandwidth" else f"no step has {SERIES[name]}."
+    if name == "paging.bandwidth":
+        return _why_no_bandwidth(estimate([blocks], difference, TURNS))
+    return f"no step has {SERIES[name]}."
 
 
 def _why_no_bandwidth(found: Estimate) -> str:
@@ -62,32 +57,6 @@ def _why_no_bandwidth(found: Estimate) -> str:
     if found.low <= 0:
         return f"the stall's interval, {found.low:.4g} s to {found.high:.4g} s, does not lie above 0."
     return "nothing was moved out."
-
-
-def _estimate(runs: Sequence[Sequence[Block]]) -> Estimate:
-    value = fmean(map(_difference, runs))
-    n = sum(map(len, runs))
-    over = f"{n} blocks of cold, resident, resident, cold" + (f" in {len(runs)} runs" if len(runs) > 1 else "")
-    if n < FEWEST_BLOCKS:
-        return Estimate(value, None, None, n, f"{over}; no interval with fewer than {FEWEST_BLOCKS}")
-    rng = random.Random(BOOTSTRAP_SEED)  # noqa: S311 (draws, not secrets)
-    draws = sorted(_drawn(runs, rng) for _ in range(DRAWS))
-    tail = round(DRAWS * (1 - LEVEL) / 2)
-    low, high = min(draws[tail], value), max(draws[-tail - 1], value)
-    return Estimate(value, low, high, n, f"95 % percentile bootstrap over {over}")
-
-
-def _drawn(runs: Sequence[Sequence[Block]], rng: random.Random) -> float:
-    chosen = rng.choices(runs, k=len(runs))
-    return fmean(_difference(rng.choices(blocks, k=len(blocks))) for blocks in chosen)
-
-
-def _difference(blocks: Sequence[Block]) -> float:
-    return median(_of(blocks, cold=True)) - median(_of(blocks, cold=False))
-
-
-def _of(blocks: Sequence[Block], *, cold: bool) -> list[float]:
-    return [seconds for block in blocks for seconds, is_away in zip(block, ORDER, strict=True) if is_away is cold]
 
 
 def _blocks(record: RunRecord) -> list[Block] | str:
@@ -102,11 +71,9 @@ def _blocks(record: RunRecord) -> list[Block] | str:
             "can be. It is a resident optimiser, or no trained tensor has 100,000 values."
         )
     if not _in_order(record):
-        return "the steps are not in the order cold, resident, resident, cold."
+        return f"the steps are not in the order {TURNS}."
     seconds = record.series.get("step.seconds", ())[record.config.untimed_steps :]
-    fours = zip(*(seconds[place :: len(ORDER)] for place in range(len(ORDER))), strict=False)
-    blocks = [(a, b, c, d) for a, b, c, d in fours if None not in (a, b, c, d)]
-    return blocks or f"needs {len(ORDER)} timed steps or more; the run has {len(seconds)}."
+    return in_blocks(seconds) or f"needs {len(ORDER)} timed steps or more; the run has {len(seconds)}."
 
 
 def _in_order(record: RunRecord) -> bool:
@@ -137,7 +104,7 @@ def _stall(record: RunRecord) -> float | None:
 
 def _stall_share(record: RunRecord) -> float | None:
     blocks = _blocks(record)
-    return None if isinstance(blocks, str) else _difference(blocks) / median(_of(blocks, cold=False))
+    return None if isinstance(blocks, str) else difference(blocks) / median(side(blocks, first=False))
 
 
 def _bandwidth(record: RunRecord) -> float | None:

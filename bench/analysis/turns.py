@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from statistics import median
 from types import MappingProxyType
 
-from bench.analysis.stall import ORDER, is_cold, stall
+from bench.analysis.blocks import ORDER
+from bench.analysis.stall import is_cold, stall
 from bench.schema.record import RunRecord
 
 

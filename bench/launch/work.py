@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
-from bench.analysis.stall import FEWEST_BLOCKS
+from bench.analysis.blocks import FEWEST_BLOCKS
 from bench.errors import BadValueError, UnknownNameError
 from bench.launch import machine
 from bench.launch.sizes import parse_bytes

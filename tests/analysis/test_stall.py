@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.analysis import stall as stalls
+from bench.analysis.blocks import FEWEST_BLOCKS
 from bench.analysis.bus import BUS
-from bench.analysis.stall import FEWEST_BLOCKS, PAGING, is_cold, pooled, stall, why_not
+from bench.analysis.stall import PAGING, is_cold, pooled, stall, why_not
 from bench.schema.metrics.paging import PAGING as NAMES
 from tests import records
 
