@@ -16,6 +16,7 @@ from bench.launch.limit import Limit, largest
 from bench.launch.session import Session, unfinished
 from bench.launch.work import SCALES, Work
 from bench.schema import RunConfig, RunRecord, Status
+from bench.schema.catalogue import STUDIES, find
 
 Measure = Callable[..., list[RunRecord]]
 FindLimit = Callable[..., Limit]
@@ -154,8 +155,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if session.runs:
         terminalreporter.write_line("")
         if config.option.benchmark_only:
-            what = "seconds a prediction took" if session.predicts else "seconds an optimiser step, one median a run"
-            terminalreporter.write_line(f"The times above are {what}.")
+            what = " and ".join(dict.fromkeys(timed_as(session, run.record.config) for run in session.runs))
+            how = "" if session.predicts else ", one median a run"
+            terminalreporter.write_line(f"The times above are {what}{how}.")
     try:
         suites = config.stash.get(SUITES, frozenset())
         for line in session.plan_lines() if config.option.collectonly else summary_lines(session, suites):
@@ -164,9 +166,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line(f"ERROR: {error}", red=True)
 
 
-def timed_as(session: Session) -> str:
-    """Say what pytest-benchmark's column holds."""
-    return "seconds a prediction took" if session.predicts else "seconds an optimiser step"
+def timed_as(session: Session, config: RunConfig) -> str:
+    """Say what pytest-benchmark's column holds of a run."""
+    return "seconds a prediction took" if session.predicts else find("study", STUDIES, config.study).timed[1]
 
 
 @pytest.fixture(scope="session")
@@ -240,7 +242,7 @@ def _benchmarked(
 ) -> None:
     """Let pytest-benchmark call `target`, and turn the ends of runs into pytest's."""
     request.node.user_properties.append((MEASURED, True))
-    benchmark.group = timed_as(request.config.stash[SESSION])
+    benchmark.group = timed_as(request.config.stash[SESSION], config)
     benchmark.extra_info["case"] = config.case
     try:
         benchmark.pedantic(target, rounds=1 if benchmark.disabled else rounds, iterations=1)

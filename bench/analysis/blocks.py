@@ -5,6 +5,7 @@ A block of four turns is what the bootstrap draws; what is left over at the end 
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Sequence
 from statistics import fmean, median
@@ -45,8 +46,11 @@ def difference(blocks: Sequence[Block]) -> float:
 
 
 def ratio(blocks: Sequence[Block]) -> float:
-    """Median of the first thing's turns over that of the second's."""
-    return median(side(blocks, first=True)) / median(side(blocks, first=False))
+    """Median of what blocks say: the geometric mean of the first thing's two turns over that of the second's.
+
+    Turns are compared with their neighbours alone, so that a spell in which all were slower changes nothing.
+    """
+    return median(math.sqrt(a * d / (b * c)) for a, b, c, d in blocks)
 
 
 def estimate(runs: Sequence[Sequence[Block]], compare: Compare, what: str) -> Estimate:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bench import store
 from bench.analysis import stats
+from bench.analysis.inference import SLOWDOWN
 from bench.analysis.stats import Estimate
 from bench.analysis.values import is_answer, reason, value
 from bench.schema import Kind, RunConfig, Status
@@ -79,11 +80,13 @@ class Case:
 def estimate(case: Case, metric: str) -> Estimate | None:
     """Summarise a metric over the runs of a case whose numbers stand; `None` if none holds it.
 
-    Accuracies with Wilson's interval over items; positive timings, speeds and bytes as
-    geometric means; other numbers as means. Raises `UnknownNameError`.
+    Accuracies with Wilson's interval over items; ratios of turns with a bootstrap over blocks of them;
+    positive timings, speeds and bytes as geometric means; other numbers as means. Raises `UnknownNameError`.
     """
     if metric in ITEMS and case.items(ITEMS[metric]):
         return stats.accuracy(case.items(ITEMS[metric]))
+    if metric in SLOWDOWN:
+        return SLOWDOWN[metric]([run.record for run in case.answers])
     values = case.values(metric)
     if values and min(values) > 0 and METRICS[metric].unit != "1":
         return stats.geometric_mean(values)

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from bench.analysis import stall
 from bench.analysis.bus import BUS
 from bench.analysis.disturbance import drift
+from bench.analysis.inference import INFERENCE
 from bench.analysis.speed import SPEED, batch_speeds, why_not
 from bench.schema.catalogue import find
 from bench.schema.metrics import METRICS, Metric
@@ -131,6 +132,7 @@ DERIVED: Mapping[str, Callable[[RunRecord], float | None]] = MappingProxyType({
     **SPEED,
     **stall.PAGING,
     **BUS,
+    **INFERENCE,
     "canary.drift": drift,
 })  # fmt: skip
 """How every metric that names raw numbers is computed from them."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from bench.analysis.blocks import FEWEST_BLOCKS, ORDER
 from bench.analysis.stall import is_cold
 from bench.schema import Failure, Kind, RunConfig, RunRecord, Status
 from bench.schema.catalogue import STUDIES
@@ -21,6 +22,7 @@ from bench.schema.studies import TRAINING
 SECONDS_A_TOKEN = {"full": 4e-3, "lora": 3e-3, "qlora": 3.5e-3}
 BYTES = {"full": 2_200_000_000, "lora": 1_000_000_000, "qlora": 600_000_000}
 LARGEST_BATCH = 64
+MADE_UP = FEWEST_BLOCKS * len(ORDER)
 STATE = 1_076_121_152
 
 
@@ -38,7 +40,8 @@ def record(config: RunConfig) -> RunRecord:
         return replace(blank, status=Status.OOM, failure=failure)
     rng = random.Random(f"{config.case}/{config.seed}")  # noqa: S311 (made-up numbers)
     if config.study != TRAINING:
-        return replace(blank, metrics=_of_study(config.study, rng))
+        metrics, series = _of_study(config.study, rng)
+        return replace(blank, metrics=metrics, series=series)
     tokens = config.batch_size * config.gradient_accumulation_steps * config.sequence_length
     seconds = [SECONDS_A_TOKEN.get(config.method, 3e-3) * tokens * rng.uniform(0.98, 1.02) for _ in range(config.steps)]
     losses = [4.0 * 0.97**step + rng.uniform(0, 0.1) for step in range(config.steps)]
@@ -65,11 +68,14 @@ def record(config: RunConfig) -> RunRecord:
     )
 
 
-def _of_study(name: str, rng: random.Random) -> dict[str, float]:
-    """Make up every number that a study writes down."""
-    measures = STUDIES[name].measures
-    written = (name for name, metric in METRICS.items() if name.startswith(measures) and not metric.raw)
-    return {name: rng.uniform(0.1, 1.0) for name in written}
+def _of_study(study: str, rng: random.Random) -> tuple[dict[str, float], dict[str, tuple[float, ...]]]:
+    """Make up every number that a study writes down, and every raw series that its numbers are read off."""
+    found = {name: metric for name, metric in METRICS.items() if name.startswith(STUDIES[study].measures)}
+    written = (name for name, metric in found.items() if not metric.raw)
+    raw = dict.fromkeys(metric.raw for metric in found.values() if metric.raw and "." in metric.raw)
+    return {name: rng.uniform(0.1, 1.0) for name in written}, {
+        name: tuple(rng.uniform(0.1, 1.0) for _ in range(MADE_UP)) for name in raw
+    }
 
 
 def _chilled(config: RunConfig) -> dict[str, tuple[int | None, ...]]:

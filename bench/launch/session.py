@@ -266,6 +266,8 @@ SPOKEN: dict[str, Any] = {
     "train.step_seconds": "{:.3g} s a step",
     "train.tokens_per_second": "{:.0f} tok/s",
     "paging.stall": "stall {:.3g} s",
+    "inference.token_seconds": "{:.3g} s a token",
+    "inference.slowdown": "{:.3g} times the base's",
     "evaluate.accuracy_before": "accuracy {:.1%} before",
     "evaluate.accuracy": "{:.1%} after",
 }

@@ -24,6 +24,7 @@ COUNTS = (
     "paging.fault_batches", "train.clock_reasons_start", "train.clock_reasons_end", "predict.retries",
     "predict.largest_batch", "numerics.checks",
 )  # fmt: skip
+RATIOS = ("inference.slowdown", "inference.first_token_slowdown")
 FAULTS = ("minor_faults", "major_faults")
 LEAST_PLAIN = 1e-4
 """Pure numbers and percentages below this are written with a power of ten."""
@@ -34,9 +35,11 @@ POINTS = "points"
 
 
 def unit_of(metric: str, unit: str) -> str:
-    """Return the unit to show a metric of base unit `unit` in: shares as %, counts as whole numbers."""
+    """Return the unit to show a metric of base unit `unit` in: shares as %, ratios with ×, counts as whole."""
     if metric in SHARES:
         return "%"
+    if metric in RATIOS:
+        return "x"
     return "count" if metric in COUNTS or metric.endswith(FAULTS) else unit
 
 

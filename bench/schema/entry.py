@@ -51,10 +51,12 @@ class Entry:
 class Study(Entry):
     """What a run does once its config is read: `target` takes the run's logbook.
 
-    `measures` are the beginnings of the names of its metrics. A study without `weights` needs no model, one
+    `measures` are the beginnings of the names of its metrics; `timed` is the one in seconds that stands for a run in
+    pytest-benchmark's table, and what it is in words. A study without `weights` needs no model, one
     without `examples` no task; its configs say "none" there.
     """
 
     measures: tuple[str, ...] = ()
+    timed: tuple[str, str] = ("train.step_seconds", "seconds an optimiser step")
     weights: bool = True
     examples: bool = True

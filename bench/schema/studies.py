@@ -34,6 +34,16 @@ NUMERICS_OPTIONS: Mapping[str, Option] = MappingProxyType({
                               "off, as every other run here does."),
 })  # fmt: skip
 
+INFERENCE_OPTIONS: Mapping[str, Option] = MappingProxyType({
+    "state": Option("unmerged", "What generates, in turns with the base: the adapter beside the base (unmerged), or in "
+                                "it (merged); or the base itself, which shows what the turns cannot tell apart.",
+                    choices=("base", "unmerged", "merged")),
+    "prompt_tokens": Option(128, "Tokens of every prompt; batch_size says how many sequences there are.", minimum=1),
+    "new_tokens": Option(16, "Tokens generated for every sequence, the end of text ignored.", minimum=2),
+    "repeats": Option(6, "Blocks of four turns: with the adapter, without, without, with.", minimum=1),
+    "dora_caching": Option(False, "Within peft's DoraCaching, which keeps what DoRA computes of its weights."),
+})  # fmt: skip
+
 STUDIES: Mapping[str, Study] = MappingProxyType({
     TRAINING: Study("bench.worker.run:run", "Training",
                     "Load, evaluate, train, evaluate, save, infer, look inside, merge."),
@@ -44,4 +54,9 @@ STUDIES: Mapping[str, Study] = MappingProxyType({
     "numerics": Study("bench.worker.studies.numerics:run", "Numerics",
                       "One operation on one layer, held against plain float64 arithmetic on the same state.",
                       NUMERICS_OPTIONS, measures=("numerics.",), weights=False, examples=False),
+    "inference": Study("bench.worker.studies.inference:run", "Inference",
+                       "Generate with an untrained adapter that is not zero, beside the base or merged into it, in "
+                       "turns with the base: time to first token, time per token, memory.", INFERENCE_OPTIONS,
+                       measures=("inference.", "infer.", "merge.seconds"),
+                       timed=("inference.token_seconds", "seconds a generated token")),
 })  # fmt: skip

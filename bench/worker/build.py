@@ -84,16 +84,21 @@ def build(logbook: Logbook, named: Named) -> Built:
     Raises `NotFetchedError` for data that are not on this machine, `UnsupportedError` for what the method refuses.
     """
     config, device = logbook.config, logbook.device
-    method, task, manifest, kind = named
+    method, task, manifest = named.method, named.task, named.manifest
     with logbook.phase("load"):
         encoder = Encoder(models.open_tokenizer(manifest), chat=task.chat)
-        weights = models.stored_weights(manifest)
-        loaded = models.open_model(kind, weights, config, method.quantization(config), device.torch_name)
-        model = method.prepare(loaded, config)
+        model = open_prepared(named, config, device)
         test, training = _examples(task, config)
     logbook.resolve({**models.facts(manifest), **resolved.settings(model), **_data_facts(task)})
     logbook.metrics.update(resolved.counts(model))
     return Built(method, task, device, encoder, model, test, training, config.evaluate_batch_size)
+
+
+def open_prepared(named: Named, config: RunConfig, device: Device) -> Any:
+    """Load the weights onto the device and make them ready for the method. Raises `UnsupportedError`."""
+    weights = models.stored_weights(named.manifest)
+    loaded = models.open_model(named.kind, weights, config, named.method.quantization(config), device.torch_name)
+    return named.method.prepare(loaded, config)
 
 
 def seed_everything(seed: int) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from bench.worker import resolved
 from bench.worker.logbook import Logbook
 from bench.worker.probes.owners import owners
+from bench.worker.refusals import REFUSALS
 
 WEIGHTS = ("base_", "quantization_state", "adapters")
 """How the categories of memory begin that weights are in."""
@@ -22,7 +23,7 @@ def merge(logbook: Logbook, model: Any) -> None:
     with logbook.phase("merge"):
         try:
             merged = model.merge_and_unload()
-        except (NotImplementedError, ValueError) as refused:
+        except REFUSALS as refused:
             refusal = f"peft does not merge this adapter: {refused}"
     if refusal:
         for name in [name for name in logbook.metrics if name.startswith("merge.")]:

@@ -21,6 +21,13 @@ def test_a_steady_drift_is_no_difference():
     assert difference(in_blocks([float(turn) for turn in range(8)])) == 0
 
 
+def test_a_slow_spell_changes_no_ratio():
+    """Where the machine is ten times slower in one block of three, the ratio is what it was."""
+    quiet = (1.2, 1.0, 1.0, 1.2)
+
+    assert ratio([quiet, tuple(10 * turn for turn in quiet), quiet]) == pytest.approx(1.2)
+
+
 @given(TURNS, st.floats(0.5, 2, width=16))
 def test_a_factor_is_found_whatever_the_noise(blocks, factor):
     """Where the first thing takes a factor of the second, that is their ratio, and the difference has its sign."""

@@ -12,6 +12,7 @@ from bench.schema.metrics import METRICS
 PLAIN = {"train.loss_first", "train.loss_last", "train.neighbour_cores", "train.stolen_cores"}
 PLAIN |= {f"merging.perplexity_{model}" for model in ("base", "unmerged", "merged")} | {"merging.weight_error_largest"}
 PLAIN |= {f"merging.{what}{end}" for what in ("kl", "logit_difference") for end in ("", "_of_base", "_from_base")}
+PLAIN |= {"inference.logit_change", "inference.logit_error"}
 PREFIXES = {"": 1, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15}
 
 
@@ -59,15 +60,16 @@ def test_a_prefix_keeps_the_value(value: float, unit: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(name for name, metric in METRICS.items() if metric.unit == "1"))
-def test_every_number_without_a_unit_is_a_share_a_count_or_known_to_be_neither(name: str) -> None:
+def test_every_number_without_a_unit_is_a_share_a_count_a_ratio_or_known_to_be_neither(name: str) -> None:
     """A new metric of unit 1 has to be given a way to be shown."""
-    assert (unit_of(name, "1") in ("%", "count")) != (name in PLAIN)
+    assert (unit_of(name, "1") in ("%", "count", "x")) != (name in PLAIN)
 
 
 @pytest.mark.parametrize(
     ("name", "unit"),
     [
         ("train.mfu", "%"), ("train.mfu_against_gemm", "%"), ("paging.stall_share", "%"), ("canary.drift", "%"),
+        ("inference.slowdown", "x"),
         ("infer.major_faults", "count"), ("paging.cold_minor_faults", "count"), ("train.neighbour_cores", "1"),
         ("train.flops_per_second", "FLOP/s"), ("canary.copy_before", "B/s"), ("train.power", "W"),
     ],

@@ -44,6 +44,9 @@ _ALL: tuple[Question, ...] = (
     Question("numerics", "Are the kernels right?",
              "Quantise, expand, multiply, differentiate, evaluate, save and merge one layer in every format, shape and "
              "dtype, against plain arithmetic on the same numbers: what is wrong, and what is refused."),
+    Question("inference", "What does an adapter cost when text is generated?",
+             "Time to first token, time per token and memory with an adapter beside its base or merged into it, in "
+             "turns with the base in the same run: by rank, layers, base, sequences and length of the prompt."),
 )  # fmt: skip
 
 QUESTIONS: Mapping[str, Question] = MappingProxyType({question.name: question for question in _ALL})

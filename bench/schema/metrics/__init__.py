@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from bench.schema.metrics.inference import INFERENCE
 from bench.schema.metrics.machine import MACHINE
 from bench.schema.metrics.memory import MEMORY
 from bench.schema.metrics.merging import MERGING
@@ -21,7 +22,7 @@ from bench.schema.metrics.speed import SPEED
 
 METRICS: Mapping[str, Metric] = MappingProxyType({
     **OUTCOME, **SPEED, **MEMORY, **PAGING, **MACHINE, **PREDICTION,
-    **MERGING, **NUMERICS,
+    **MERGING, **NUMERICS, **INFERENCE,
 })  # fmt: skip
 
 __all__ = ["METRICS", "Metric"]

@@ -13,7 +13,7 @@ PHASES: Mapping[str, str] = MappingProxyType(
         "evaluate": "evaluating",
         "train": "training",
         "save": "saving the adapter",
-        "infer": "generating one sequence at a time",
+        "infer": "generating text",
         "merge": "merging the adapter into the base",
     }
 )

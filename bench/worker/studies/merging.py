@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import gc
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -21,14 +19,12 @@ from bench.worker.build import Built, begin, build
 from bench.worker.logbook import Logbook
 from bench.worker.merge import weight_bytes
 from bench.worker.paging.counted import counting
+from bench.worker.refusals import refusing
 from bench.worker.run import note_evaluation
 from bench.worker.studies.merging_answers import Seen, apart, look, perplexity
 from bench.worker.studies.merging_ways import WAYS, Trained
 from bench.worker.studies.merging_weights import Change, changes, remember, totals
 from bench.worker.training import train_all
-
-REFUSALS = (NotImplementedError, ValueError)
-"""What peft and transformers raise for a merge that they do not do; anything else is an error, theirs or ours."""
 
 EXAMPLES = 32
 """Test items whose text is compared where none are scored."""
@@ -89,21 +85,12 @@ def _merge(trained: Trained) -> None:
     before = resolved.settings(built.model)
     _note_held(logbook, built.model, "before")
     way = str(logbook.config.study_options["way"])
-    with _refusing(way):
+    with refusing(f"merging {way!r}"):
         built.model = WAYS[way](trained)
     _note_held(logbook, built.model, "after")
     after = resolved.settings(built.model)
     for name in ("quantization", "dtype"):
         logbook.resolve({f"merge.{name}": after[f"base.{name}"], f"merge.{name}_before": before[f"base.{name}"]})
-
-
-@contextmanager
-def _refusing(way: object) -> Iterator[None]:
-    """Turn a refusal into `UnsupportedError`, in its own words."""
-    try:
-        yield
-    except REFUSALS as refused:
-        raise UnsupportedError(f"merging {way!r} is refused: {type(refused).__name__}: {refused}") from refused
 
 
 def _note_held(logbook: Logbook, model: Any, when: str) -> None:
