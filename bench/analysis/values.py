@@ -7,6 +7,7 @@ A value is a float in the metric's base unit (bytes, seconds, tokens a second, 1
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import accumulate
 from statistics import fmean
 from types import MappingProxyType
 
@@ -110,6 +111,25 @@ def _loss_last(record: RunRecord) -> float | None:
     return fmean(finite) if finite else None
 
 
+def _loss_rise(record: RunRecord) -> float | None:
+    """Return the largest rise above the lowest mean so far; None where a loss was not finite."""
+    losses = [loss for loss in record.series.get("step.loss", ()) if loss is not None]
+    if not losses or len(losses) < len(record.series["step.loss"]):
+        return None
+    width = max(1, len(losses) // 10)
+    means = [fmean(losses[first : first + width]) for first in range(0, len(losses), width)]
+    return max(mean - lowest for mean, lowest in zip(means, accumulate(means, min), strict=True))
+
+
+def _diverged(record: RunRecord) -> float | None:
+    losses = record.series.get("step.loss", ())
+    if not losses:
+        return None
+    last = _loss_last(record)
+    highest = max((loss for loss in losses[: max(1, len(losses) // 10)] if loss is not None), default=None)
+    return float(None in losses or highest is None or last is None or last > highest)
+
+
 def _share_right(items: str) -> Callable[[RunRecord], float | None]:
     def share(record: RunRecord) -> float | None:
         bits = record.items.get(items, "")
@@ -122,6 +142,8 @@ OUTCOME: Mapping[str, Callable[[RunRecord], float | None]] = MappingProxyType({
     "parameters.trainable_share": _trainable_share,
     "train.loss_first": _loss_first,
     "train.loss_last": _loss_last,
+    "train.loss_rise": _loss_rise,
+    "train.diverged": _diverged,
     "evaluate.accuracy_before": _share_right("before"),
     "evaluate.accuracy": _share_right("after"),
     "merging.accuracy": _share_right("merged"),

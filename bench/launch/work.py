@@ -120,9 +120,11 @@ class Work:
         return self._config(method, **{**made, **settings})
 
     def short(self, method: str, **settings: Any) -> RunConfig:
-        """Half a lesson: enough to tell settings apart where there are many of them."""
-        steps = max(2, LESSONS[settings.get("task", self.task)].steps[self.scale] // 2)
-        return self.learning(method, **{"steps": steps, **settings})
+        """Half a lesson and, but at full scale, half its test: enough to tell settings apart where there are many."""
+        lesson = LESSONS[settings.get("task", self.task)]
+        items = lesson.evaluate_items[self.scale] // (1 if self.scale == "full" else 2)
+        made = {"steps": max(4, lesson.steps[self.scale] // 2), "evaluate_items": items}  # two of four are timed
+        return self.learning(method, **{**made, **settings})
 
     def study(self, name: str, method: str = "full", **settings: Any) -> RunConfig:
         """Run of another study than training; its own settings, the method's and the config's go into `settings`."""

@@ -22,7 +22,7 @@ COUNTS = (
     "evaluate.unfinished", "evaluate.unfinished_before", "train.allocator_growth",
     "train.allocator_retries", "train.foreign_processes", "paging.counters_valid", "paging.fault_groups",
     "paging.fault_batches", "train.clock_reasons_start", "train.clock_reasons_end", "predict.retries",
-    "predict.largest_batch", "numerics.checks",
+    "predict.largest_batch", "numerics.checks", "train.diverged",
 )  # fmt: skip
 RATIOS = ("inference.slowdown", "inference.first_token_slowdown")
 FAULTS = ("minor_faults", "major_faults")

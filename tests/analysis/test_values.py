@@ -157,3 +157,21 @@ def test_unknown_metrics_are_refused_with_the_nearest_name() -> None:
 def test_every_metric_that_names_a_raw_series_is_derived() -> None:
     """METRICS and the formulas agree on what is computed when read."""
     assert {name for name, metric in METRICS.items() if metric.raw} == set(DERIVED)
+
+
+@pytest.mark.parametrize(
+    ("losses", "rise", "diverged"),
+    [
+        ((3.0, 2.0, 1.0), 0.0, 0),
+        ((3.0, 1.0, 2.5), 1.5, 0),
+        ((3.0, 1.0, 3.5), 2.5, 1),
+        ((3.0, None, 1.0), None, 1),
+        ((*(5.0,) * 9, 9.0, *(5.0,) * 10), 2.0, 0),  # a single step counts by the mean of its tenth: (5 + 9) / 2 - 5
+    ],
+)
+def test_a_loss_that_rises_or_ends_above_its_start_is_told(losses, rise, diverged):
+    """The rise is taken over means of tenths; not finite, or above the first tenth in the end, is diverged."""
+    made = replace(record(learning("lora")), series={"step.loss": losses})
+
+    assert value(made, "train.loss_rise") == rise
+    assert value(made, "train.diverged") == diverged

@@ -38,6 +38,19 @@ class Question:
 
 
 _ALL: tuple[Question, ...] = (
+    Question("rank", "What does a higher rank cost and give?",
+             "LoRA from rank 1 to 128, with alpha by three rules: accuracy, speed, memory, size."),
+    Question("targets", "Which layers should an adapter sit on?",
+             "Query and value, attention, feed-forward, all linear layers, embeddings too: at one rank, and at equal "
+             "numbers of parameters."),
+    Question("sizes", "How does cost grow with the model?",
+             "Full, LoRA and QLoRA along the ladder of models: speed, memory, and the share of weights that train."),
+    Question("learning_rate", "How fast should each method learn?",
+             "Accuracy, loss and breakdowns by learning rate and warm-up, and how far seeds are apart."),
+    Question("optimizers", "What does an optimiser cost and give?",
+             "Bytes of state, seconds a step, peak memory and what is learned, for what torch and bitsandbytes offer."),
+    Question("variants", "What do LoRA's variants cost and give?",
+             "DoRA, rsLoRA, LoRA+, PiSSA, AdaLoRA, VeRA and others beside LoRA, on a plain and on a 4-bit base."),
     Question("merging", "What does a merge keep?",
              "An adapter merged into its base, in place and by way of weights that are not quantised: how much of what "
              "was learned is left in the weights, in what the model says and in what it gets right."),

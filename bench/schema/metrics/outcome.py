@@ -16,6 +16,12 @@ OUTCOME: Mapping[str, Metric] = MappingProxyType({
     "train.loss_first": Metric("1", "lower", "stochastic", "first loss", "Loss of the first step.", raw="step.loss"),
     "train.loss_last": Metric("1", "lower", "stochastic", "last loss",
                               "Mean loss of the last tenth of the steps, at least one.", raw="step.loss"),
+    "train.loss_rise": Metric("1", "lower", "stochastic", "largest rise of the loss",
+                              "Largest rise of the loss above its lowest before, of means over tenths of the steps (at "
+                              "least one step each); 0 where it never rises.", raw="step.loss"),
+    "train.diverged": Metric("1", "lower", "stochastic", "diverged",
+                             "1 where a step's loss was not finite, or its mean over the last tenth of the steps "
+                             "lies above the highest of the first tenth; 0 otherwise.", raw="step.loss"),
     "evaluate.accuracy_before": Metric("1", "higher", "near-exact", "accuracy before",
                                        "Share of the test items answered right before training.", raw="before"),
     "evaluate.accuracy": Metric("1", "higher", "stochastic", "accuracy",

@@ -1,0 +1,116 @@
+"""Charts of sweeps: test items right with their intervals, and speed and memory as ratios to the reference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from bench.analysis.cases import Case
+from bench.analysis.paired import accuracy_difference, verdict
+from bench.report.beside import ratio_cell
+from bench.report.figures import Chart, drawn, label
+from bench.report.sweeps import PROCESS, SPEED, TENSORS, Sweep
+from bench.report.tables import Cell, Column, Table, estimated
+
+RIGHT = "evaluate.accuracy"
+COLOUR = "#0072B2"
+RATIOS = (
+    (SPEED, "tokens/s", "#D55E00", "square"),
+    (TENSORS, "peak tensor memory", "#0072B2", "circle"),
+    (PROCESS, "peak process memory", "#009E73", "diamond"),
+)
+"""What is shown against the reference; process memory only where tensors are not known."""
+
+Name = Callable[[Case], str]
+
+
+def accuracy_chart(
+    key: str, found: Sequence[Sweep], name: Name, axis: str, number: Callable[[Case], float] | None = None
+) -> Chart | None:
+    """Return the test items right in the largest sweep, one point a case, over `axis`: numbers, or names."""
+    sweep = _largest(found, RIGHT)
+    if sweep is None:
+        return None
+    cells = {name(case): (case, estimated(case, RIGHT)) for case in sweep.cases}
+    known = {text: (case, cell) for text, (case, cell) in cells.items() if cell.is_number}
+    heights = [100 * _number(cell) for _, cell in known.values()]
+    trace: dict[str, Any] = {
+        "type": "scatter", "mode": "markers", "marker": {"color": COLOUR, "size": 10},
+        "x": _places(known, number), "y": heights, "text": [label(text) for text in known],
+        "error_y": {
+            "type": "data", "symmetric": False, "thickness": 1.5,
+            "array": [100 * (cell.high or 0) - y for (_, cell), y in zip(known.values(), heights, strict=True)],
+            "arrayminus": [y - 100 * (cell.low or 0) for (_, cell), y in zip(known.values(), heights, strict=True)],
+        },
+        "hovertemplate": "%{text}: %{y:.3g} %<extra></extra>",
+    }  # fmt: skip
+    layout = {
+        "xaxis": _axis(axis, number),
+        "yaxis": {"title": {"text": "test items right, %"}, "rangemode": "tozero"},
+        "showlegend": False,
+    }
+    rows = tuple({"case": Cell(text), "right": cell} for text, (_, cell) in cells.items())
+    shown = Table("Test items right", (Column("case", axis), Column("right", "right")), rows)
+    return Chart(key, best({text: case for text, (case, _) in known.items()}), drawn([trace], layout), shown)
+
+
+def best(cases: dict[str, Case]) -> str:
+    """Name the case with most test items right, and those that it is not told apart from."""
+    cells = {text: estimated(case, RIGHT) for text, case in cases.items()}
+    first = max(cells, key=lambda text: _number(cells[text]))
+    words = {text: verdict(accuracy_difference(case, cases[first])) for text, case in cases.items() if text != first}
+    ties, worse = ([text for text, word in words.items() if word == kind] for kind in ("tie", "worse"))
+    said = f"Most test items right: {first}, {cells[first].text}"
+    said += f"; not told apart from it: {', '.join(ties)}" if ties else ""
+    return said + (f"; fewer: {', '.join(f'{text} {cells[text].text}' for text in worse)}." if worse else ".")
+
+
+def cost_chart(
+    key: str, found: Sequence[Sweep], name: Name, axis: str, number: Callable[[Case], float] | None = None
+) -> Chart | None:
+    """Return speed and peak memory of the largest sweep with a reference, as ratios to it, over `axis`."""
+    sweep = _largest([sweep for sweep in found if sweep.reference is not None], None)
+    if sweep is None or sweep.reference is None:
+        return None
+    traces, said, columns = [], [], [Column("case", axis)]
+    rows: dict[str, dict[str, Cell]] = {name(case): {"case": Cell(name(case))} for case in sweep.cases}
+    for metric, what, colour, symbol in RATIOS:
+        cells = {name(case): ratio_cell(case, sweep.reference, metric) for case in sweep.cases}
+        known = {text: (case, cells[text]) for case in sweep.cases if cells[text := name(case)].is_number}
+        if len(known) < 2 or (metric == PROCESS and any(column.key == TENSORS for column in columns)):
+            continue
+        traces.append({
+            "type": "scatter", "mode": "markers", "name": what,
+            "marker": {"color": colour, "symbol": symbol, "size": 10},
+            "x": _places(known, number), "y": [_number(cell) for _, cell in known.values()],
+            "text": [label(text) for text in known], "hovertemplate": "%{text}: %{y:.3g}×<extra></extra>",
+        })  # fmt: skip
+        columns.append(Column(metric, what))
+        for text, cell in cells.items():
+            rows[text][metric] = cell
+        ends = [f(known, key=lambda text: _number(known[text][1])) for f in (min, max)]
+        said.append(f"{what} from {known[ends[0]][1].text} ({ends[0]}) to {known[ends[1]][1].text} ({ends[1]})")
+    if not traces:
+        return None
+    layout = {"xaxis": _axis(axis, number), "yaxis": {"title": {"text": f"against {label(name(sweep.reference))}, ×"}}}
+    shown = Table("Speed and memory against the reference", tuple(columns), tuple(rows.values()))
+    return Chart(key, f"Against {name(sweep.reference)}: {'; '.join(said)}.", drawn(traces, layout), shown)
+
+
+def _largest(found: Sequence[Sweep], metric: str | None) -> Sweep | None:
+    """Return the sweep with most cases, of those with a number of `metric`; the first of equals."""
+    known = [s for s in found if metric is None or any(estimated(case, metric).is_number for case in s.cases)]
+    return max(known, key=lambda sweep: len(sweep.cases), default=None)
+
+
+def _places(known: dict[str, tuple[Case, Cell]], number: Callable[[Case], float] | None) -> list[Any]:
+    return [label(text) for text in known] if number is None else [number(case) for case, _ in known.values()]
+
+
+def _axis(axis: str, number: Callable[[Case], float] | None) -> dict[str, Any]:
+    scale = {"type": "category"} if number is None else {"type": "log"}
+    return {"title": {"text": axis}, **scale}
+
+
+def _number(cell: Cell) -> float:
+    return float(cell.value) if isinstance(cell.value, (int, float)) else float("nan")
