@@ -97,6 +97,14 @@ class Logbook:
         """Keep raw values in order; what is not finite becomes null."""
         self.series[name] = tuple(v if v is not None and math.isfinite(v) else None for v in values)
 
+    def note(self, numbers: Mapping[str, float | None], missing: str) -> None:
+        """Keep numbers; one that is not finite, or not there, is absent for the reason `missing`."""
+        for name, number in numbers.items():
+            if number is None or not math.isfinite(number):
+                self.absent[name] = missing
+            else:
+                self.metrics[name] = number
+
     def resolve(self, settings: Mapping[str, Scalar]) -> None:
         """Keep settings as they were read back from what was built."""
         self.resolved.update(settings)

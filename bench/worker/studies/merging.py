@@ -8,7 +8,6 @@ is compared with both. Claims C25 to C27 of the guide.
 from __future__ import annotations
 
 import gc
-import math
 from typing import Any
 
 import torch
@@ -21,10 +20,12 @@ from bench.worker.merge import weight_bytes
 from bench.worker.paging.counted import counting
 from bench.worker.refusals import refusing
 from bench.worker.run import note_evaluation
-from bench.worker.studies.merging_answers import Seen, apart, look, perplexity
+from bench.worker.studies.answers import Seen, apart, look, perplexity
 from bench.worker.studies.merging_ways import WAYS, Trained
 from bench.worker.studies.merging_weights import Change, changes, remember, totals
 from bench.worker.training import train_all
+
+NOT_FINITE = "the model's numbers were not finite, or there was nothing to divide by."
 
 EXAMPLES = 32
 """Test items whose text is compared where none are scored."""
@@ -52,7 +53,7 @@ def run(logbook: Logbook) -> None:
     _note_apart(logbook, merged, base, "_from_base")
     _note_weights(logbook, changes(layers, built.model))
     if rounds := logbook.series.get("merging.round_drift"):
-        _note(logbook, {"merging.drift": rounds[-1]})
+        logbook.note({"merging.drift": rounds[-1]}, NOT_FINITE)
 
 
 def _examine(logbook: Logbook, built: Built, name: str, items: str) -> Seen:
@@ -63,7 +64,7 @@ def _examine(logbook: Logbook, built: Built, name: str, items: str) -> Seen:
     logbook.keep_series(f"merging.{name}.answer_nll", seen.nll)
     logbook.keep_series(f"merging.{name}.answer_tokens", seen.tokens)
     logbook.metrics["merging.tokens"] = len(seen.logits)
-    _note(logbook, {f"merging.perplexity_{name}": perplexity(seen)})
+    logbook.note({f"merging.perplexity_{name}": perplexity(seen)}, NOT_FINITE)
     if built.test:
         note_evaluation(logbook, built, items, "evaluate." if items == "after" else f"evaluate.{items}.")
     return seen
@@ -72,11 +73,11 @@ def _examine(logbook: Logbook, built: Built, name: str, items: str) -> Seen:
 def _note_apart(logbook: Logbook, first: Seen, second: Seen, ending: str) -> None:
     found = apart(first.logits, second.logits)
     logbook.keep_series(f"merging.token_kl{ending}", found.divergences)
-    _note(logbook, {
+    logbook.note({
         f"merging.kl{ending}": found.divergence,
         f"merging.logit_difference{ending}": found.largest,
         f"merging.flips{ending}": found.flips,
-    })  # fmt: skip
+    }, NOT_FINITE)  # fmt: skip
 
 
 def _merge(trained: Trained) -> None:
@@ -107,13 +108,4 @@ def _note_weights(logbook: Logbook, found: list[Change]) -> None:
         return
     for name in Change._fields:
         logbook.keep_series(f"merging.layer_{name}", [getattr(change, name) for change in found])
-    _note(logbook, totals(found))
-
-
-def _note(logbook: Logbook, numbers: dict[str, float | None]) -> None:
-    """Keep numbers; one that is not finite is absent."""
-    for name, number in numbers.items():
-        if number is None or not math.isfinite(number):
-            logbook.absent[name] = "the model's numbers were not finite, or there was nothing to divide by."
-        else:
-            logbook.metrics[name] = number
+    logbook.note(totals(found), NOT_FINITE)

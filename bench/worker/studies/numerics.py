@@ -39,10 +39,7 @@ def _note(logbook: Logbook, checks: list[Check]) -> None:
     logbook.metrics["numerics.checks"] = len(checks)
     logbook.metrics["numerics.wrong"] = sum(not check.right for check in checks) / len(checks)
     logbook.metrics["numerics.allowed"] = worst.allowed
-    if math.isfinite(worst.error):
-        logbook.metrics["numerics.error"] = worst.error
-    else:
-        logbook.absent["numerics.error"] = f"not finite: {worst.name}."
+    logbook.note({"numerics.error": worst.error}, f"not finite: {worst.name}.")
 
 
 def _beyond(check: Check) -> tuple[bool, float]:

@@ -16,9 +16,9 @@ from peft import LoraConfig, get_peft_model
 from bench.errors import UnsupportedError
 from bench.schema.catalogue import Scalar
 from bench.worker import quantized
-from bench.worker.studies import numerics_layers as layers
+from bench.worker.studies import layers
 from bench.worker.studies import numerics_reference as plain
-from bench.worker.studies.numerics_layers import FOUR_BITS, OUTLIERS, expanded, stored, theirs
+from bench.worker.studies.layers import FOUR_BITS, OUTLIERS, Form, expanded, stored, theirs
 from bench.worker.studies.numerics_reference import Check, allowed, coarser, excess, off
 
 TOKENS = 8
@@ -34,7 +34,7 @@ class Subject:
     weight: torch.Tensor
     layer: Any
     described: torch.Tensor
-    options: dict[str, Scalar]
+    form: Form
     device: str
     folder: Path
     generator: torch.Generator
@@ -42,7 +42,7 @@ class Subject:
     @property
     def held(self) -> str:
         """The format of the weight."""
-        return str(self.options["format"])
+        return self.form.format
 
     @property
     def dtype(self) -> torch.dtype:
@@ -62,8 +62,9 @@ def subject(options: dict[str, Scalar], dtype: torch.dtype, device: str, folder:
         (torch.randn(*shape, generator=generator) * size).to(dtype)
         for shape, size in (((rows, columns), WEIGHTS), ((rows,), BIASES))
     )
-    layer = layers.filled(weight, bias if options["bias"] else None, options, device)
-    return Subject(weight, layer, stored(layer), options, device, folder, generator)
+    form = Form.of(options)
+    layer = layers.filled(weight, bias if options["bias"] else None, form, device)
+    return Subject(weight, layer, stored(layer).cpu(), form, device, folder, generator)
 
 
 Operation = Callable[[Subject], Iterator[Check]]
@@ -166,8 +167,8 @@ def save_load(subject: Subject) -> Iterator[Check]:
 
 def _reloaded(subject: Subject, name: str) -> Check:
     """The weights are to be the same, bit for bit."""
-    found = layers.reloaded(subject.layer, subject.options, subject.device, subject.folder / "layer.safetensors")
-    return Check(name, off(stored(found), subject.described), 0.0)
+    found = layers.reloaded(subject.layer, subject.form, subject.device, subject.folder / "layer.safetensors")
+    return Check(name, off(stored(found).cpu(), subject.described), 0.0)
 
 
 def merge(subject: Subject) -> Iterator[Check]:
@@ -183,7 +184,7 @@ def merge(subject: Subject) -> Iterator[Check]:
     with theirs("merging"):
         found = model.merge_and_unload()[0]
     if subject.held == "plain":
-        yield Check("merged", off(stored(found), goal), allowed(subject.dtype, terms=RANK))
+        yield Check("merged", off(stored(found).cpu(), goal), allowed(subject.dtype, terms=RANK))
     else:
         rounded = coarser(subject.dtype, torch.float16) if subject.held == "int8" else subject.dtype
         yield from _as_near_as_can_be(found, goal, rounded)

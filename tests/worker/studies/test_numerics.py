@@ -18,7 +18,7 @@ from bench.schema.metrics import METRICS
 from bench.worker import quantized
 from bench.worker.logbook import Logbook
 from bench.worker.main import recorded
-from bench.worker.studies import numerics_layers
+from bench.worker.studies import layers
 from bench.worker.studies.numerics_operations import OPERATIONS
 
 Check = Callable[..., RunRecord]
@@ -149,14 +149,14 @@ def test_an_evaluation_that_spoils_the_weights_is_found(checked, monkeypatch):
 @pytest.mark.parametrize("held", ["plain", "nf4", "int8"])
 def test_a_file_that_loses_the_last_digits_is_found(checked, monkeypatch, held):
     """Scales or weights that come back a millionth larger are not what was saved."""
-    sound = numerics_layers.load_file
+    sound = layers.load_file
 
     def lossy(file: Path, device: str) -> dict[str, torch.Tensor]:
         return {name: held * (1 + 1e-6) if held.is_floating_point() else held
                 for name, held in sound(file, device=device).items()}  # fmt: skip
 
     assert checked("save_load", held).metrics["numerics.error"] == 0
-    monkeypatch.setattr(numerics_layers, "load_file", lossy)
+    monkeypatch.setattr(layers, "load_file", lossy)
     assert 0 < checked("save_load", held).metrics["numerics.error"] < 1e-5
 
 
