@@ -38,6 +38,8 @@ LESSONS: Mapping[str, Lesson] = MappingProxyType({
     "gsm8k": Lesson(4, 4, 512, {"smoke": 2, "small": 467, "full": 1401}, {"smoke": 8, "small": 1319, "full": 1319}),
     # 300 training examples: six and twenty epochs, since a fact is learned by heart
     "faq": Lesson(8, 1, 128, {"smoke": 4, "small": 225, "full": 750}, {"smoke": 20, "small": 100, "full": 100}),
+    # two and six epochs of 374 functions
+    "humaneval": Lesson(4, 2, 512, {"smoke": 2, "small": 94, "full": 280}, {"smoke": 4, "small": 164, "full": 164}),
     # one and three epochs of 500 examples
     "pubmedqa": Lesson(4, 2, 1024, {"smoke": 2, "small": 63, "full": 188}, {"smoke": 8, "small": 500, "full": 500}),
     # 32,000 and 128,000 pairs of 393,000 and 549,000

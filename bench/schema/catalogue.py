@@ -35,6 +35,8 @@ TASKS: Mapping[str, Entry] = MappingProxyType({
     "faq": Entry("bench.worker.tasks.faq:TASK", "Product FAQ",
                  "Generated facts of an invented shop, asked in words that were not trained; exact match of "
                  "the number. Needs no data."),
+    "humaneval": Entry("bench.worker.tasks.humaneval:TASK", "HumanEval",
+                       "Python functions to complete, trained on MBPP; right if a problem's tests pass in a jail."),
     "pubmedqa": Entry("bench.worker.tasks.pubmedqa:TASK", "PubMedQA",
                       "Questions answered yes, no or maybe by a medical abstract; the likeliest choice."),
     "mnli": Entry("bench.worker.tasks.mnli:TASK", "MultiNLI",

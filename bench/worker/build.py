@@ -90,6 +90,8 @@ def build(logbook: Logbook, named: Named) -> Built:
         model = open_prepared(named, config, device)
         test, training = _examples(task, config)
     logbook.resolve({**models.facts(manifest), **resolved.settings(model), **_data_facts(task)})
+    if test:
+        logbook.resolve(task.facts())
     logbook.metrics.update(resolved.counts(model))
     return Built(method, task, device, encoder, model, test, training, config.evaluate_batch_size)
 

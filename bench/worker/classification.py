@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from bench.worker.rows import rows
-from bench.worker.tasks import DataSet, Example, shuffled
+from bench.worker.tasks import DataSet, Example, Task, shuffled
 
 ReadRow = Callable[[dict[str, Any]], Example | None]
 """Makes the example of a row; None of a row without a label."""
@@ -16,7 +16,7 @@ RELATIONS = ("entailment", "neutral", "contradiction")
 """What a hypothesis can be to a premise, in the order of the numbers that MultiNLI and SNLI have on the hub."""
 
 
-class Classification(ABC):
+class Classification(Task, ABC):
     """A task that is trained on the right choice and tested on all of them."""
 
     version = 1

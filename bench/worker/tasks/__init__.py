@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -39,8 +39,11 @@ class Task(Protocol):
     """Whether prompts go through the tokenizer's chat template, where it has one."""
     longest_answer: int
     """Most tokens to generate; 0 where examples have choices."""
-    data_sets: tuple[DataSet, ...]
-    """What must be fetched before."""
+
+    @property
+    def data_sets(self) -> tuple[DataSet, ...]:
+        """What must be fetched before."""
+        ...
 
     def train(self, seed: int, limit: int) -> list[Example]:
         """Return training examples in an order the seed decides; at most `limit`, or all if 0."""
@@ -53,6 +56,10 @@ class Task(Protocol):
     def is_right(self, example: Example, generated: str) -> bool:
         """Score what was generated after the prompt, or the choice the model made."""
         ...
+
+    def facts(self) -> Mapping[str, str]:
+        """Say what a score depends on beside data and model. Raises `UnsupportedError` where none can be had."""
+        return {}
 
 
 def shuffled(examples: Iterable[Example], seed: int, limit: int) -> list[Example]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from bench.worker.tasks import Example, shuffled
+from bench.worker.tasks import Example, Task, shuffled
 
 HELD_OUT = 1000
 SPLIT_SEED = 1234
 
 
-class Addition:
+class Addition(Task):
     """8,100 sums; the same thousand are held out for testing in every run."""
 
     version = 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
-from bench.worker.tasks import Example, shuffled
+from bench.worker.tasks import Example, Task, shuffled
 
 FIRST = date(1900, 1, 1)
 DAYS = 54_787  # to 2049-12-31
@@ -14,7 +14,7 @@ MONTHS = ("January", "February", "March", "April", "May", "June", "July", "Augus
           "November", "December")  # fmt: skip
 
 
-class Dates:
+class Dates(Task):
     """Every day of 1900 to 2049, a thousand of them held out for testing."""
 
     version = 1

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bench.worker.tasks import Example, shuffled
+from bench.worker.tasks import Example, Task, shuffled
 
 SEED = 2024
 """Decides the facts and their order, the same in every run."""
@@ -52,7 +52,7 @@ FACTS = (
 )  # fmt: skip
 
 
-class Faq:
+class Faq(Task):
     """A hundred facts: three hundred questions to train on, a hundred to be tested on."""
 
     version = 1

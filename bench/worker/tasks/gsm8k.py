@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 
 from bench.worker.rows import rows
-from bench.worker.tasks import DataSet, Example, shuffled
+from bench.worker.tasks import DataSet, Example, Task, shuffled
 
 NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
 TRAIN = DataSet("openai/gsm8k", "main", "train")
 TEST = DataSet("openai/gsm8k", "main", "test")
 
 
-class Gsm8k:
+class Gsm8k(Task):
     """7,473 problems to train on, 1,319 to be tested on."""
 
     version = 1
