@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from statistics import fmean, median
 
 from bench.analysis.stats import BOOTSTRAP_SEED, LEVEL, Estimate
+from bench.schema.record import RunRecord
 
 ORDER = (True, False, False, True)
 """Whether a turn of a block is the first thing's."""
@@ -22,6 +23,8 @@ time with 3 blocks, 88 % with 6, 92 % with 10 and 94 % with 15 (1,500 simulated 
 Block = tuple[float, float, float, float]
 Compare = Callable[[Sequence[Block]], float]
 """Takes blocks and returns how the first thing compares with the second."""
+OfRun = Callable[[RunRecord], list[Block]]
+"""Reads the blocks off a run's raw series; none where it has no such turns."""
 
 
 def is_first(turn: int) -> bool:
@@ -68,6 +71,36 @@ def estimate(runs: Sequence[Sequence[Block]], compare: Compare, what: str) -> Es
     tail = round(DRAWS * (1 - LEVEL) / 2)
     low, high = min(draws[tail], value), max(draws[-tail - 1], value)
     return Estimate(value, low, high, n, f"95 % percentile bootstrap over {over}")
+
+
+def pooled(of: OfRun, what: str) -> Callable[[Sequence[RunRecord]], Estimate | None]:
+    """Make a function that estimates the ratio over the blocks of runs; None where no run has any. See `estimate`."""
+
+    def over(records: Sequence[RunRecord]) -> Estimate | None:
+        runs = [found for found in map(of, records) if found]
+        return estimate(runs, ratio, what) if runs else None
+
+    return over
+
+
+def alone(over: Callable[[Sequence[RunRecord]], Estimate | None]) -> Callable[[RunRecord], float | None]:
+    """Make a function that gives one run's own ratio."""
+
+    def value(record: RunRecord) -> float | None:
+        found = over([record])
+        return found.value if found else None
+
+    return value
+
+
+def middle(of: OfRun, *, first: bool) -> Callable[[RunRecord], float | None]:
+    """Make a function that gives the median of the first, or the second, thing's turns of a run."""
+
+    def value(record: RunRecord) -> float | None:
+        found = side(of(record), first=first)
+        return median(found) if found else None
+
+    return value
 
 
 def _drawn(runs: Sequence[Sequence[Block]], compare: Compare, rng: random.Random) -> float:

@@ -9,8 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from bench import store
-from bench.analysis import stats
-from bench.analysis.inference import SLOWDOWN
+from bench.analysis import adapters, inference, stats
 from bench.analysis.stats import Estimate
 from bench.analysis.values import is_answer, reason, value
 from bench.schema import Kind, RunConfig, Status
@@ -22,6 +21,8 @@ from bench.schema.studies import TRAINING
 from bench.store import Stored, Unreadable
 
 ITEMS = {"evaluate.accuracy_before": "before", "evaluate.accuracy": "after", "merging.accuracy": "merged"}
+RATIOS = {**inference.SLOWDOWN, **adapters.SLOWDOWN}
+"""Ratios of two things in turns, whose intervals come from blocks of turns."""
 RAN = (Kind.MEASURED, Kind.DRY)
 """Kinds of records that a run left behind, real or made up; a folder never holds both."""
 
@@ -85,8 +86,8 @@ def estimate(case: Case, metric: str) -> Estimate | None:
     """
     if metric in ITEMS and case.items(ITEMS[metric]):
         return stats.accuracy(case.items(ITEMS[metric]))
-    if metric in SLOWDOWN:
-        return SLOWDOWN[metric]([run.record for run in case.answers])
+    if metric in RATIOS:
+        return RATIOS[metric]([run.record for run in case.answers])
     values = case.values(metric)
     if values and min(values) > 0 and METRICS[metric].unit != "1":
         return stats.geometric_mean(values)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 from types import MappingProxyType
 
-from bench.analysis.blocks import Block, estimate, in_blocks, ratio, side
+from bench.analysis.blocks import Block, alone, in_blocks, middle, pooled
 from bench.analysis.stats import Estimate
 from bench.schema.metrics.inference import FIRST, LATER
 from bench.schema.record import RunRecord
@@ -42,54 +42,30 @@ def _tokens(record: RunRecord) -> list[list[float]]:
     return [list(tokens[turn * count : (turn + 1) * count]) for turn in range(turns)]  # type: ignore[arg-type]
 
 
-def _middle(blocks: Callable[[RunRecord], list[Block]], *, with_adapter: bool) -> Callable[[RunRecord], float | None]:
-    def middle(record: RunRecord) -> float | None:
-        found = side(blocks(record), first=with_adapter)
-        return median(found) if found else None
-
-    return middle
-
-
 def _speed(*, with_adapter: bool) -> Callable[[RunRecord], float | None]:
     """Tokens of all sequences of a turn over the seconds of the median turn."""
 
     def speed(record: RunRecord) -> float | None:
-        seconds = _middle(_whole, with_adapter=with_adapter)(record)
+        seconds = middle(_whole, first=with_adapter)(record)
         tokens = 1 + len(_tokens(record)[0]) if seconds else 0
         return record.config.batch_size * tokens / seconds if seconds else None
 
     return speed
 
 
-def _pooled(blocks: Callable[[RunRecord], list[Block]]) -> Callable[[Sequence[RunRecord]], Estimate | None]:
-    def pooled(records: Sequence[RunRecord]) -> Estimate | None:
-        runs = [found for found in map(blocks, records) if found]
-        return estimate(runs, ratio, TURNS) if runs else None
-
-    return pooled
-
-
 SLOWDOWN: Mapping[str, Callable[[Sequence[RunRecord]], Estimate | None]] = MappingProxyType({
-    "inference.slowdown": _pooled(_later),
-    "inference.first_token_slowdown": _pooled(_first),
+    "inference.slowdown": pooled(_later, TURNS),
+    "inference.first_token_slowdown": pooled(_first, TURNS),
 })  # fmt: skip
 """Ratios of a case's runs with their intervals: of the median token, and of the median first token."""
 
 
-def _alone(name: str) -> Callable[[RunRecord], float | None]:
-    def alone(record: RunRecord) -> float | None:
-        found = SLOWDOWN[name]([record])
-        return found.value if found else None
-
-    return alone
-
-
 INFERENCE: Mapping[str, Callable[[RunRecord], float | None]] = MappingProxyType({
-    "inference.first_token_seconds": _middle(_first, with_adapter=True),
-    "inference.base_first_token_seconds": _middle(_first, with_adapter=False),
-    "inference.token_seconds": _middle(_later, with_adapter=True),
-    "inference.base_token_seconds": _middle(_later, with_adapter=False),
+    "inference.first_token_seconds": middle(_first, first=True),
+    "inference.base_first_token_seconds": middle(_first, first=False),
+    "inference.token_seconds": middle(_later, first=True),
+    "inference.base_token_seconds": middle(_later, first=False),
     "inference.tokens_per_second": _speed(with_adapter=True),
     "inference.base_tokens_per_second": _speed(with_adapter=False),
-    **{name: _alone(name) for name in SLOWDOWN},
+    **{name: alone(over) for name, over in SLOWDOWN.items()},
 })  # fmt: skip

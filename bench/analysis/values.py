@@ -12,6 +12,7 @@ from statistics import fmean
 from types import MappingProxyType
 
 from bench.analysis import stall
+from bench.analysis.adapters import ADAPTERS
 from bench.analysis.bus import BUS
 from bench.analysis.disturbance import drift
 from bench.analysis.inference import INFERENCE
@@ -155,6 +156,7 @@ DERIVED: Mapping[str, Callable[[RunRecord], float | None]] = MappingProxyType({
     **stall.PAGING,
     **BUS,
     **INFERENCE,
+    **ADAPTERS,
     "canary.drift": drift,
 })  # fmt: skip
 """How every metric that names raw numbers is computed from them."""

@@ -268,6 +268,9 @@ SPOKEN: dict[str, Any] = {
     "paging.stall": "stall {:.3g} s",
     "inference.token_seconds": "{:.3g} s a token",
     "inference.slowdown": "{:.3g} times the base's",
+    "adapters.set_seconds": "{:.3g} s to set",
+    "adapters.mixed_slowdown": "mixed batch {:.3g} times one adapter's",
+    "adapters.base_unchanged": "{:.1%} of the base unchanged",
     "evaluate.accuracy_before": "accuracy {:.1%} before",
     "evaluate.accuracy": "{:.1%} after",
 }

@@ -16,6 +16,7 @@ SHARES = (
     "merging.update_size", "merging.update_kept", "merging.update_error", "merging.weight_error", "merging.drift",
     "merging.flips", "merging.flips_of_base", "merging.flips_from_base", "merging.accuracy",
     "numerics.wrong", "numerics.error", "numerics.allowed",
+    "adapters.base_unchanged",
 )  # fmt: skip
 COUNTS = (
     "parameters.total", "parameters.trainable", "data.truncated", "data.contaminated", "evaluate.truncated",
@@ -24,7 +25,7 @@ COUNTS = (
     "paging.fault_batches", "train.clock_reasons_start", "train.clock_reasons_end", "predict.retries",
     "predict.largest_batch", "numerics.checks", "train.diverged",
 )  # fmt: skip
-RATIOS = ("inference.slowdown", "inference.first_token_slowdown")
+RATIOS = ("inference.slowdown", "inference.first_token_slowdown", "adapters.mixed_slowdown")
 FAULTS = ("minor_faults", "major_faults")
 LEAST_PLAIN = 1e-4
 """Pure numbers and percentages below this are written with a power of ten."""

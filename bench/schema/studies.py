@@ -44,6 +44,15 @@ INFERENCE_OPTIONS: Mapping[str, Option] = MappingProxyType({
     "dora_caching": Option(False, "Within peft's DoraCaching, which keeps what DoRA computes of its weights."),
 })  # fmt: skip
 
+ADAPTERS_OPTIONS: Mapping[str, Option] = MappingProxyType({
+    "count": Option(4, "Adapters in the model, all of the method's settings, none trained and none zero.", minimum=1),
+    "prompt_tokens": Option(32, "Tokens of every sequence of the batch; batch_size says how many.", minimum=1),
+    "timings": Option(5, "How often each operation is timed.", minimum=1),
+    "repeats": Option(6, "Blocks of four passes: an adapter a row, one for all, one for all, one a row.", minimum=1),
+    "combinations": Option("linear,cat,ties", "Ways of add_weighted_adapter, separated by commas; of linear, cat, ties "
+                                              "and svd, which takes long."),
+})  # fmt: skip
+
 STUDIES: Mapping[str, Study] = MappingProxyType({
     TRAINING: Study("bench.worker.run:run", "Training",
                     "Load, evaluate, train, evaluate, save, infer, look inside, merge."),
@@ -59,4 +68,9 @@ STUDIES: Mapping[str, Study] = MappingProxyType({
                        "turns with the base: time to first token, time per token, memory.", INFERENCE_OPTIONS,
                        measures=("inference.", "infer.", "merge.seconds"),
                        timed=("inference.token_seconds", "seconds a generated token")),
+    "adapters": Study("bench.worker.studies.adapters:run", "Adapters",
+                      "Put many adapters into one model; save, load, set, swap, delete and combine them, and give "
+                      "every row of a batch its own: seconds, bytes, and whether the base stays what it was.",
+                      ADAPTERS_OPTIONS, measures=("adapters.",),
+                      timed=("adapters.set_seconds", "seconds to make another adapter the active one")),
 })  # fmt: skip

@@ -60,6 +60,9 @@ _ALL: tuple[Question, ...] = (
     Question("inference", "What does an adapter cost when text is generated?",
              "Time to first token, time per token and memory with an adapter beside its base or merged into it, in "
              "turns with the base in the same run: by rank, layers, base, sequences and length of the prompt."),
+    Question("adapters", "What do many adapters in one model cost?",
+             "Saving, loading, setting, hot-swapping, deleting and combining adapters, and a batch whose rows have one "
+             "each: seconds and bytes by the number of adapters, and whether the base stays bit for bit what it was."),
 )  # fmt: skip
 
 QUESTIONS: Mapping[str, Question] = MappingProxyType({question.name: question for question in _ALL})

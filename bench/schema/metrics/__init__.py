@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from bench.schema.metrics.adapters import ADAPTERS
 from bench.schema.metrics.inference import INFERENCE
 from bench.schema.metrics.machine import MACHINE
 from bench.schema.metrics.memory import MEMORY
@@ -22,7 +23,7 @@ from bench.schema.metrics.speed import SPEED
 
 METRICS: Mapping[str, Metric] = MappingProxyType({
     **OUTCOME, **SPEED, **MEMORY, **PAGING, **MACHINE, **PREDICTION,
-    **MERGING, **NUMERICS, **INFERENCE,
+    **MERGING, **NUMERICS, **INFERENCE, **ADAPTERS,
 })  # fmt: skip
 
 __all__ = ["METRICS", "Metric"]

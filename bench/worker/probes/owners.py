@@ -46,7 +46,7 @@ def _owned(model: torch.nn.Module, optimizer: torch.optim.Optimizer | None) -> I
     for parameter in parameters:
         yield "adapters" if id(parameter) in adapted else _base_category(parameter), parameter
     for holder in (*parameters, *model.modules()):
-        for state in _quantization_states(holder):
+        for state in quantization_states(holder):
             yield from (("quantization_state", tensor) for tensor in tensors_in(state))
     yield from (("buffers", buffer) for buffer in model.buffers())
     yield from (("gradients", parameter.grad) for parameter in parameters if parameter.grad is not None)
@@ -60,7 +60,7 @@ def _base_category(parameter: torch.nn.Parameter) -> str:
     return BASE_BY_DTYPE.get(parameter.dtype, "other")
 
 
-def _quantization_states(holder: object) -> Iterator[Any]:
+def quantization_states(holder: object) -> Iterator[Any]:
     """Yield what bitsandbytes keeps beside a weight: on the weight (4 bits, unused 8 bits) or its module (8 bits)."""
     for name in ("quant_state", "SCB", "state"):
         state = getattr(holder, name, None)

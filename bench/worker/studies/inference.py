@@ -13,17 +13,15 @@ import torch
 from peft.helpers import DoraCaching
 
 from bench.analysis.blocks import ORDER, is_first
-from bench.schema import RunConfig
 from bench.schema.metrics.inference import FIRST, LATER
 from bench.worker import canaries
-from bench.worker.batches import batches
-from bench.worker.build import Built, begin, build
+from bench.worker.build import begin, build
 from bench.worker.logbook import Logbook
 from bench.worker.merge import weight_bytes
 from bench.worker.probes.attribution import replay
 from bench.worker.probes.owners import owners
 from bench.worker.studies.inference_models import Seat, Seats, seats
-from bench.worker.studies.inference_tokens import Generated, cache_bytes, cache_formula, generate
+from bench.worker.studies.inference_tokens import Generated, cache_bytes, cache_formula, generate, prompts_of
 
 
 def run(logbook: Logbook) -> None:
@@ -34,20 +32,13 @@ def run(logbook: Logbook) -> None:
     named = begin(logbook)
     canaries.note(logbook, "before")
     built = build(logbook, named)
-    prompts = _prompts(built, logbook.config).to(logbook.device.torch_name)
+    prompts = prompts_of(built, logbook.config).to(logbook.device.torch_name)
     with DoraCaching(enabled=bool(logbook.config.study_options["dora_caching"])):
         found = seats(logbook, named, built, prompts)
         _serve(logbook, found, prompts)
         _take_turns(logbook, found, prompts)
         _note_peak(logbook, found, prompts)
     canaries.note(logbook, "after")
-
-
-def _prompts(built: Built, config: RunConfig) -> torch.Tensor:
-    """Return training examples laid end to end, cut to prompts of equal length: token ids [sequences, tokens]."""
-    shape = config.but(packing=True, sequence_length=config.study_options["prompt_tokens"])
-    sequences = [built.encoder.whole(example) for example in built.training]
-    return next(batches(sequences, shape, built.encoder.pad_id)).input_ids
 
 
 def _serve(logbook: Logbook, found: Seats, prompts: torch.Tensor) -> None:

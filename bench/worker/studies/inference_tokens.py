@@ -10,6 +10,9 @@ from typing import Any, NamedTuple
 import torch
 from transformers import DynamicCache
 
+from bench.schema import RunConfig
+from bench.worker.batches import batches
+from bench.worker.build import Built
 from bench.worker.devices import Device
 
 
@@ -41,10 +44,18 @@ def generate(model: Any, prompts: torch.Tensor, count: int, device: Device) -> G
     return Generated(first, later, cache)
 
 
-def first_logits(model: Any, prompts: torch.Tensor) -> torch.Tensor:
-    """Return the logits of the first new token: float32 [sequences, vocabulary] on the host."""
+def prompts_of(built: Built, config: RunConfig) -> torch.Tensor:
+    """Return training examples laid end to end, cut to prompts of equal length: token ids [sequences, tokens]."""
+    shape = config.but(packing=True, sequence_length=config.study_options["prompt_tokens"])
+    sequences = [built.encoder.whole(example) for example in built.training]
+    return next(batches(sequences, shape, built.encoder.pad_id)).input_ids
+
+
+def first_logits(model: Any, prompts: torch.Tensor, **more: Any) -> torch.Tensor:
+    """Return the logits of the first new token: float32 [sequences, vocabulary] on the host; `more` goes to forward."""
     with torch.no_grad():
-        return model(input_ids=prompts, **_words(model).last).logits[:, -1].float().cpu()  # type: ignore[no-any-return]
+        found: torch.Tensor = model(input_ids=prompts, **_words(model).last, **more).logits[:, -1].float().cpu()
+    return found
 
 
 class _Words(NamedTuple):
@@ -56,7 +67,8 @@ class _Words(NamedTuple):
 
 def _words(model: Any) -> _Words:
     """Read the signature of a model's forward; transformers 5.24 has renamed past_key_values to cache."""
-    known = inspect.signature(model.forward).parameters
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    known = inspect.signature(base.forward).parameters
     return _Words("cache" if "cache" in known else "past_key_values",
                   {"logits_to_keep": 1} if "logits_to_keep" in known else {})  # fmt: skip
 
