@@ -50,10 +50,14 @@ LESSONS: Mapping[str, Lesson] = MappingProxyType({
     # one and three epochs of 8,939 questions
     "jcommonsenseqa": Lesson(
         16, 1, 256, {"smoke": 2, "small": 559, "full": 1676}, {"smoke": 8, "small": 1119, "full": 1119}),
+    # one and three epochs of 480 pictures
+    "shapes": Lesson(8, 1, 160, {"smoke": 4, "small": 60, "full": 180}, {"smoke": 12, "small": 120, "full": 120}),
 })  # fmt: skip
 
 ROUNDS: Mapping[str, int] = MappingProxyType({"smoke": 1, "small": 3, "full": 5})
 INFER_TOKENS = 16  # one sequence at a time; enough for a steady pace after the prompt, seconds on two cores
+IMAGE_MODELS = ("smolvlm-256m", "tiny-idefics3")
+"""Models for tasks with images, if none is named: one that learns, and a random one for the smallest scale."""
 SEEDS: Mapping[str, int] = MappingProxyType({"smoke": 1, "small": 1, "full": 3})
 
 
@@ -92,7 +96,8 @@ class Work:
         small = self.device == "cpu" or self.scale == "smoke"
         shapes = {"batch_size": 4, "sequence_length": 128 if small else 1024}
         steps = {"smoke": 4, "small": 8 if small else 30, "full": 20 if small else 60}[self.scale]
-        made = {"steps": steps, "untimed_steps": 2 if small else 5, "packing": True, "infer_tokens": INFER_TOKENS}
+        packing = not TASKS[settings.get("task", self.task)].images
+        made = {"steps": steps, "untimed_steps": 2 if small else 5, "packing": packing, "infer_tokens": INFER_TOKENS}
         return self._config(method, **{**shapes, **made, "merge": method != "full", **settings})
 
     def trial(self, method: str, **settings: Any) -> RunConfig:
@@ -190,11 +195,13 @@ def choose(
     if rounds is not None and rounds < 1:
         raise BadValueError(f"--rounds {rounds} is below 1.")
     device, memory = _device(device)
-    if model is None:
-        on_card = largest_for_full_training(memory) if memory else DEFAULT_CPU_MODEL
-        model = "tiny-llama" if chosen == "smoke" else on_card
     if task is None:
         task = "gsm8k" if memory and chosen != "smoke" else "addition"
+    if model is None and find("task", TASKS, task).images:
+        model = IMAGE_MODELS[chosen == "smoke"]
+    elif model is None:
+        on_card = largest_for_full_training(memory) if memory else DEFAULT_CPU_MODEL
+        model = "tiny-llama" if chosen == "smoke" else on_card
     find("task", TASKS, task)
     limit = parse_bytes("--memory-limit", memory_limit) if memory_limit else 0
     if limit and is_predicted(device):

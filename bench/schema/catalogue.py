@@ -13,40 +13,43 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from bench.errors import UnknownNameError
-from bench.schema.entry import Entry, Option, Scalar, Study
+from bench.schema.entry import Entry, Option, Scalar, Study, Task
 from bench.schema.methods import METHODS
 from bench.schema.studies import STUDIES
 
 __all__ = [
-    "DEVICES", "METHODS", "NONE", "OPTIMIZERS", "STUDIES", "TASKS", "Entry", "Option", "Scalar", "Study", "find",
-    "is_predicted", "load",
+    "DEVICES", "METHODS", "NONE", "OPTIMIZERS", "STUDIES", "TASKS", "Entry", "Option", "Scalar", "Study", "Task",
+    "find", "is_predicted", "load",
 ]  # fmt: skip
 
 NONE = "none"
 """The model of a study that needs no weights, and the task of one that needs no examples."""
 
-TASKS: Mapping[str, Entry] = MappingProxyType({
-    "addition": Entry("bench.worker.tasks.addition:TASK", "Two-digit addition",
+TASKS: Mapping[str, Task] = MappingProxyType({
+    "addition": Task("bench.worker.tasks.addition:TASK", "Two-digit addition",
                       "Generated sums of two numbers from 10 to 99; exact match of the result. Needs no data."),
-    "dates": Entry("bench.worker.tasks.dates:TASK", "Dates to ISO 8601",
+    "dates": Task("bench.worker.tasks.dates:TASK", "Dates to ISO 8601",
                    "Generated dates in words, to be written as YYYY-MM-DD; exact match. Needs no data."),
-    "gsm8k": Entry("bench.worker.tasks.gsm8k:TASK", "GSM8K",
+    "gsm8k": Task("bench.worker.tasks.gsm8k:TASK", "GSM8K",
                    "Grade-school word problems; exact match of the final number."),
-    "faq": Entry("bench.worker.tasks.faq:TASK", "Product FAQ",
+    "faq": Task("bench.worker.tasks.faq:TASK", "Product FAQ",
                  "Generated facts of an invented shop, asked in words that were not trained; exact match of "
                  "the number. Needs no data."),
-    "humaneval": Entry("bench.worker.tasks.humaneval:TASK", "HumanEval",
+    "humaneval": Task("bench.worker.tasks.humaneval:TASK", "HumanEval",
                        "Python functions to complete, trained on MBPP; right if a problem's tests pass in a jail."),
-    "pubmedqa": Entry("bench.worker.tasks.pubmedqa:TASK", "PubMedQA",
+    "pubmedqa": Task("bench.worker.tasks.pubmedqa:TASK", "PubMedQA",
                       "Questions answered yes, no or maybe by a medical abstract; the likeliest choice."),
-    "mnli": Entry("bench.worker.tasks.mnli:TASK", "MultiNLI",
+    "mnli": Task("bench.worker.tasks.mnli:TASK", "MultiNLI",
                   "Does a premise entail a hypothesis, in ten genres of English? The likeliest choice."),
-    "snli": Entry("bench.worker.tasks.snli:TASK", "SNLI",
+    "snli": Task("bench.worker.tasks.snli:TASK", "SNLI",
                   "Does an English caption entail a hypothesis? The likeliest choice."),
-    "jnli": Entry("bench.worker.tasks.jnli:TASK", "JNLI",
+    "jnli": Task("bench.worker.tasks.jnli:TASK", "JNLI",
                   "Does one Japanese caption entail another? The likeliest choice; pairs divided by photograph."),
-    "jcommonsenseqa": Entry("bench.worker.tasks.jcommonsenseqa:TASK", "JCommonsenseQA",
+    "jcommonsenseqa": Task("bench.worker.tasks.jcommonsenseqa:TASK", "JCommonsenseQA",
                             "Japanese questions of common sense with five choices; the likeliest choice by character."),
+    "shapes": Task("bench.worker.tasks.shapes:TASK", "Shapes in pictures",
+                   "Drawn pictures of one coloured shape, for models that read images; exact match of colour and "
+                   "shape. Needs no data.", images=True),
 })  # fmt: skip
 
 OPTIMIZERS: Mapping[str, Entry] = MappingProxyType({

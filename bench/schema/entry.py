@@ -48,6 +48,13 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class Task(Entry):
+    """What is learned; with `images`, every prompt has one, so that examples cannot be packed end to end."""
+
+    images: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Study(Entry):
     """What a run does once its config is read: `target` takes the run's logbook.
 

@@ -19,7 +19,7 @@ from importlib import resources
 from types import MappingProxyType
 from typing import Any
 
-from bench.errors import NotFetchedError
+from bench.errors import NotFetchedError, UnsupportedError
 
 DEFAULT_CPU_MODEL = "smollm2-135m"
 
@@ -49,10 +49,16 @@ class Model:
     gated: bool = False
     package: Package | None = None
     ladder: bool = False
+    images: bool = False
+    """Whether it reads images beside text; what it would need is not predicted, so its shapes are not kept."""
 
 
 MODELS: Mapping[str, Model] = MappingProxyType({
     "tiny-llama": Model("Tiny Llama (random weights)", 115_072),
+    "tiny-idefics3": Model("Tiny Idefics3 (random weights)", 147_296, images=True),
+    "smolvlm-256m": Model(
+        "SmolVLM-256M-Instruct", 256_484_928, "HuggingFaceTB/SmolVLM-256M-Instruct", images=True
+    ),
     "smollm2-135m": Model(
         "SmolLM2-135M-Instruct", 134_515_008, "HuggingFaceTB/SmolLM2-135M-Instruct", ladder=True,
         package=Package(
@@ -130,8 +136,11 @@ def architecture(name: str) -> dict[str, Any]:
     """Return what decides a model's shapes, in the words of its config.json.
 
     `AutoConfig.for_model(**architecture(name))` makes transformers' config of it, and `architectures[0]` names
-    the class. Raises `NotFetchedError` for a model that is not in `MODELS`: its own config.json has to tell.
+    the class. Raises `NotFetchedError` for a model that is not in `MODELS`: its own config.json has to tell; and
+    `UnsupportedError` for one that reads images.
     """
+    if name in MODELS and MODELS[name].images:
+        raise UnsupportedError(f"{name} reads images, and what those need is not predicted.")
     if name not in MODELS:
         raise NotFetchedError(
             f"the architecture of {name!r} is not known; bring its config.json with: ftbench fetch {name}; "

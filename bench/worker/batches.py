@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import chain, cycle, islice, repeat
 
 import torch
 
+from bench.errors import UnsupportedError
 from bench.schema import RunConfig
 from bench.schema.config import Protocol
-from bench.worker.encoding import IGNORED, Tokens
+from bench.worker.encoding import IGNORED, Look, Tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +30,12 @@ class Batch:
     all: int
     real: int
     trained: int
+    pixels: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    """What the model is given of the sequences' images, by its inputs' names; each [sequences, images, ...]."""
 
     def on(self, device: str) -> dict[str, torch.Tensor]:
         """Return the model's inputs on a device. A mask that masks nothing is left out: nobody reads it back then."""
-        tensors = {"input_ids": self.input_ids, "labels": self.labels}
+        tensors = {"input_ids": self.input_ids, "labels": self.labels, **self.pixels}
         if self.real < self.all:
             tensors["attention_mask"] = self.attention_mask
         return {name: tensor.to(device) for name, tensor in tensors.items()}
@@ -41,14 +44,16 @@ class Batch:
 def cut(sequences: Sequence[Tokens], length: int) -> tuple[list[Tokens], int]:
     """Cut every sequence to `length` and count those that were longer."""
     longer = sum(len(s.ids) > length for s in sequences)
-    return [Tokens(s.ids[:length], s.labels[:length]) for s in sequences], longer
+    return [replace(s, ids=s.ids[:length], labels=s.labels[:length]) for s in sequences], longer
 
 
 def batches(sequences: Sequence[Tokens], config: RunConfig, pad_id: int) -> Iterator[Batch]:
     """Yield batches without end; each pass over the sequences has an order of its own, decided by the seed.
 
-    A protocol's shapes are cut from the sequences laid end to end.
+    A protocol's shapes are cut from the sequences laid end to end. Raises `UnsupportedError` where images would be.
     """
+    if (config.packing or config.protocol.shapes) and any(s.look for s in sequences):
+        raise UnsupportedError("sequences with images cannot be laid end to end; train without packing.")
     stream = _endless(sequences, config.seed)
     if config.protocol.shapes:
         rows = _cut_to(chain.from_iterable(map(_lengths, repeat(config.protocol))), stream)
@@ -101,4 +106,11 @@ def padded(sequences: Sequence[Tokens], pad_id: int) -> Batch:
         all=longest * len(sequences),
         real=sum(len(s.ids) for s in sequences),
         trained=sum(label != IGNORED for row in labels for label in row[1:]),
+        pixels=seen([s.look for s in sequences]),
     )
+
+
+def seen(looks: Sequence[Look | None]) -> dict[str, torch.Tensor]:
+    """Look at the images of a batch's sequences; nothing where none has one."""
+    found = [look() for look in looks if look]
+    return {name: torch.cat([one[name] for one in found]) for name in found[0]} if found else {}

@@ -86,7 +86,8 @@ def build(logbook: Logbook, named: Named) -> Built:
     config, device = logbook.config, logbook.device
     method, task, manifest = named.method, named.task, named.manifest
     with logbook.phase("load"):
-        encoder = Encoder(models.open_tokenizer(manifest), chat=task.chat)
+        tokenizer, processor = models.open_tokenizer(manifest), models.open_processor(manifest)
+        encoder = Encoder(tokenizer, chat=task.chat, processor=processor)
         model = open_prepared(named, config, device)
         test, training = _examples(task, config)
     logbook.resolve({**models.facts(manifest), **resolved.settings(model), **_data_facts(task)})

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from bench.worker.batches import seen
 from bench.worker.devices import Device
 from bench.worker.encoding import Encoder
 from bench.worker.likelihood import Question, log_likelihoods
@@ -35,25 +36,23 @@ def evaluate(
 ) -> Evaluation:
     """Let the model answer every example and score the answers. The model is left in training mode."""
     done = Evaluation()
-    prompts = [encoder.prompt(example) for example in examples]
     model.eval()
     if any(example.choices for example in examples):
-        said = _choose(model, encoder, examples, prompts, batch_size, device, done)
+        said = _choose(model, encoder, examples, batch_size, device, done)
     else:
-        said = _generate(model, encoder, task, prompts, batch_size, device, done)
+        said = _generate(model, encoder, task, examples, batch_size, device, done)
     model.train()
     done.verdicts = "".join(str(int(task.is_right(e, text))) for e, text in zip(examples, said, strict=True))
     return done
 
 
 def _choose(
-    model: Any, encoder: Encoder, examples: Sequence[Example], prompts: list[list[int]], batch_size: int,
-    device: Device, done: Evaluation,
+    model: Any, encoder: Encoder, examples: Sequence[Example], batch_size: int, device: Device, done: Evaluation
 ) -> list[str]:  # fmt: skip
     """Return the likeliest choice of every example; none of them where a likelihood is no finite number."""
     choices = [[encoder.answer(choice) for choice in example.choices] for example in examples]
     longest = max(len(choice) for group in choices for choice in group)
-    fitting = _fit(model, prompts, longest, done)
+    fitting = _fit(model, [encoder.prompt(example) for example in examples], longest, done)
     questions = [Question(prompt, group) for prompt, group in zip(fitting, choices, strict=True)]
     scores, done.seconds = log_likelihoods(model, questions, batch_size, encoder.pad_id, device)
     return [_likeliest(example, found) for example, found in zip(examples, scores, strict=True)]
@@ -68,15 +67,17 @@ def _likeliest(example: Example, scores: Sequence[float]) -> str:
 
 
 def _generate(
-    model: Any, encoder: Encoder, task: Task, prompts: list[list[int]], batch_size: int, device: Device,
+    model: Any, encoder: Encoder, task: Task, examples: Sequence[Example], batch_size: int, device: Device,
     done: Evaluation,
 ) -> list[str]:  # fmt: skip
     """Return what the model says after every prompt, decoded greedily in batches."""
     said: list[str] = []
     done.unfinished = 0
-    fitting = _fit(model, prompts, task.longest_answer, done)
+    fitting = _fit(model, [encoder.prompt(example) for example in examples], task.longest_answer, done)
     for first in range(0, len(fitting), batch_size):
         inputs = _left_padded(fitting[first : first + batch_size], encoder.pad_id, device.torch_name)
+        looks = [encoder.look(example) for example in examples[first : first + batch_size]]
+        inputs |= {name: tensor.to(device.torch_name) for name, tensor in seen(looks).items()}
         device.synchronize()
         start = time.perf_counter()
         with torch.no_grad():

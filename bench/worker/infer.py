@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from bench.worker.batches import seen
 from bench.worker.encoding import Encoder
 from bench.worker.logbook import Logbook
 from bench.worker.tasks import Example
@@ -26,10 +27,12 @@ def infer(logbook: Logbook, model: Any, encoder: Encoder, examples: Sequence[Exa
     model.eval()
     for example in examples[:PROMPTS]:
         ids = torch.tensor([encoder.prompt(example)], device=device.torch_name)
+        pixels = {name: tensor.to(device.torch_name) for name, tensor in seen([encoder.look(example)]).items()}
         device.synchronize()
         start = time.perf_counter()
         with torch.no_grad():
             model.generate(
+                **pixels,
                 input_ids=ids,
                 attention_mask=torch.ones_like(ids),
                 min_new_tokens=count,

@@ -12,7 +12,7 @@ import torch
 import transformers
 
 from bench.cache import Manifest
-from bench.errors import UnsupportedError
+from bench.errors import INSTALL, MissingPackageError, UnsupportedError
 from bench.schema import RunConfig
 
 
@@ -49,6 +49,22 @@ def open_tokenizer(manifest: Manifest) -> Any:
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token_id = tokenizer.eos_token_id
     return tokenizer
+
+
+def open_processor(manifest: Manifest) -> Any:
+    """Load transformers' processor of a model that reads images; None for a model of text alone.
+
+    Raises `MissingPackageError` without the packages that read images.
+    """
+    described = json.loads(Path(manifest.folder, "config.json").read_text())
+    if "vision_config" not in described:
+        return None
+    try:
+        return transformers.AutoProcessor.from_pretrained(
+            manifest.folder, local_files_only=True, trust_remote_code=False
+        )
+    except ImportError as missing:
+        raise MissingPackageError("pillow", "a model that reads images", INSTALL) from missing
 
 
 def open_model(kind: Any, weights: Mapping[str, Any], config: RunConfig, quantization: Any, torch_name: str) -> Any:

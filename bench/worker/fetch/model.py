@@ -11,7 +11,10 @@ from bench import cache
 from bench.cache import Manifest, file_hash
 from bench.errors import FetchError, NotFetchedError
 from bench.schema.models import MODELS, Model
-from bench.worker.fetch import gguf, hub, package, tiny
+from bench.worker.fetch import gguf, hub, package, tiny, tiny_vision
+
+GENERATED = {"tiny-llama": tiny.build, "tiny-idefics3": tiny_vision.build}
+"""Models that are made here, with random weights."""
 
 
 def fetch_model(said: str) -> str:
@@ -42,7 +45,7 @@ def _known(name: str, model: Model) -> str:
     if _is_here(name):
         return name
     if model.hub is None:
-        cache.publish(tiny.build(name))
+        cache.publish(GENERATED[name](name))
         return name
     print(f"fetching {model.label} from the hub ({model.hub})", file=sys.stderr)
     try:

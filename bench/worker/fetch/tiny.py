@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -19,18 +20,26 @@ SEED = 0
 
 def build(name: str) -> Manifest:
     """Build the model into the cache; the same weights on every machine with the same torch."""
+    return generated(name, _make)
+
+
+def generated(name: str, make: Callable[[Path], None]) -> Manifest:
+    """Put into the cache what `make` writes into a folder, with torch's generator at a seed of its own."""
     target = cache.model_folder(name) / "weights"
     target.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=".weights-", dir=target.parent))
-    tokenizer = byte_tokenizer()
-    tokenizer.save_pretrained(scratch)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
-        model = LlamaForCausalLM(shape(len(tokenizer), tokenizer.eos_token_id))
-    model.save_pretrained(scratch)
+        make(scratch)
     shutil.rmtree(target, ignore_errors=True)
     scratch.replace(target)
-    return Manifest(name=name, folder=str(target), source="generated", origin="tiny-llama", revision=f"seed:{SEED}")
+    return Manifest(name=name, folder=str(target), source="generated", origin=name, revision=f"seed:{SEED}")
+
+
+def _make(folder: Path) -> None:
+    tokenizer = byte_tokenizer()
+    tokenizer.save_pretrained(folder)
+    LlamaForCausalLM(shape(len(tokenizer), tokenizer.eos_token_id)).save_pretrained(folder)
 
 
 def byte_tokenizer() -> PreTrainedTokenizerFast:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,8 @@ class Example:
     choices: tuple[str, ...] = ()
     per_character: bool = False
     """Whether the log-likelihood of a choice is divided by its characters, for choices of different length."""
+    image: Any = None
+    """What the prompt is about, a PIL image, for models that see; it comes before the prompt."""
 
 
 @dataclass(frozen=True, slots=True)
