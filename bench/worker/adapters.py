@@ -26,6 +26,14 @@ def nothing_more(*_: Any) -> Mapping[str, Any]:
     return {}
 
 
+def refuse_untrained(model: Any, config: RunConfig) -> None:
+    """Raise `UnsupportedError` where no weight gets a gradient: a run would end well and have trained nothing."""
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        said = config.options.get("targets", "its own")
+        raise UnsupportedError(f"{config.method} on targets={said!r} leaves {type(model).__name__} without a single "
+                               "trained weight.")  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Adapter:
     """How a method's options become one of peft's config classes, and its adapter a part of a model.
@@ -63,9 +71,11 @@ class Adapter:
         cast = bool(config.options.get("autocast_adapter_dtype", True))
         try:
             settings = described(**self.fields(model, config))
-            return peft.get_peft_model(model, settings, autocast_adapter_dtype=cast)
+            wrapped = peft.get_peft_model(model, settings, autocast_adapter_dtype=cast)
         except (ValueError, TypeError, NotImplementedError, ImportError) as refusal:
             raise UnsupportedError(f"peft refuses these adapters of {config.method}: {refusal}") from refusal
+        refuse_untrained(wrapped, config)
+        return wrapped
 
     def prepare(self, model: Any, config: RunConfig) -> Any:
         """Make a base, plain or quantised as the config says, ready to train with this adapter; see `wrap`."""

@@ -28,13 +28,20 @@ VALUE = re.compile(r"w?v(alue)?(_(proj|lin))?")
 def targets(said: str, model: Any) -> str | list[str] | None:
     """Read the option `targets` for a model: names of modules, peft's own word, or None for peft's choice.
 
-    Raises `UnsupportedError` where the model has no layers of that kind.
+    Raises `UnsupportedError` where the model has no layers of that kind, or none of one of the names: peft would
+    adapt the others and say nothing.
     """
     if said == "default":
         return None
     if said == PEFTS:
         return said
-    return sorted(_resolved(said, model)) if said in WORDS else listed(said)
+    if said in WORDS:
+        return sorted(_resolved(said, model))
+    names = listed(said)
+    known = [f".{name}" for name, _ in model.named_modules()]
+    if missing := [name for name in names if not any(place.endswith(f".{name}") for place in known)]:
+        raise UnsupportedError(f"targets={said!r}: {type(model).__name__} has no module called {', '.join(missing)}.")
+    return names
 
 
 def listed(said: str) -> list[str]:

@@ -92,6 +92,12 @@ def test_fused_experts_are_no_linear_layers() -> None:
         targets("mlp", model)
 
 
+def test_a_name_that_no_module_has_is_refused_and_named() -> None:
+    """Of names with one that is none, peft would adapt the others and say nothing; here the run says which it is."""
+    with pytest.raises(UnsupportedError, match="LlamaForCausalLM has no module called w_proj"):
+        targets("q_proj,w_proj", opened(ENDS["llama"][0]))
+
+
 @pytest.mark.parametrize("tied", [False, True])
 def test_with_embeddings_the_adapter_sits_on_both_ends(tied: bool) -> None:
     """The input embedding and the head are adapted too; where they share a weight their adapters share numbers."""

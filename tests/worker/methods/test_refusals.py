@@ -45,6 +45,15 @@ def test_a_peft_without_the_method_says_so(prepared, tiny_config, monkeypatch):
         prepared(tiny_config("vera"))
 
 
+def test_an_adapter_without_a_trained_weight_is_refused(prepared, tiny_config, monkeypatch):
+    """Where peft wraps a model and leaves nothing to train, the run ends with the method's and the targets' names."""
+    wrap = peft.get_peft_model
+    monkeypatch.setattr(peft, "get_peft_model", lambda *given, **named: wrap(*given, **named).requires_grad_(False))
+
+    with pytest.raises(UnsupportedError, match="lora on targets='q_proj' leaves .* without a single trained weight"):
+        prepared(tiny_config("lora", targets="q_proj"))
+
+
 def test_tokens_that_are_no_numbers_are_a_mistake(prepared, tiny_config):
     """A token is named by its id."""
     with pytest.raises(BadValueError, match="tokens='hello'"):
