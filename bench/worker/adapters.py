@@ -38,12 +38,13 @@ def refuse_untrained(model: Any, config: RunConfig) -> None:
 class Adapter:
     """How a method's options become one of peft's config classes, and its adapter a part of a model.
 
-    `names` maps options to fields that are called otherwise in peft, or to None if peft has no such field.
-    `unset` are options that leave the choice to peft where they are 0 or empty. `fixed` are fields that make
-    the method what it is; `computed` gives those that depend on the model or on several options.
+    `config_class` is one of peft's by its name, or one of our own. `names` maps options to fields that are called
+    otherwise in peft, or to None if peft has no such field. `unset` are options that leave the choice to peft where
+    they are 0 or empty. `fixed` are fields that make the method what it is; `computed` gives those that depend on the
+    model or on several options.
     """
 
-    config_class: str
+    config_class: str | Callable[..., Any]
     names: Mapping[str, str | None] = field(default_factory=lambda: MappingProxyType({}))
     unset: tuple[str, ...] = ()
     fixed: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
@@ -65,7 +66,7 @@ class Adapter:
 
     def wrap(self, model: Any, config: RunConfig) -> Any:
         """Freeze `model` and add the adapter; raises `UnsupportedError` in peft's words."""
-        described = getattr(peft, self.config_class, None)
+        described = getattr(peft, self.config_class, None) if isinstance(self.config_class, str) else self.config_class
         if described is None:
             raise UnsupportedError(f"peft {peft.__version__} has no {self.config_class}, which {config.method} needs.")
         cast = bool(config.options.get("autocast_adapter_dtype", True))

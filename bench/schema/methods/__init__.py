@@ -11,9 +11,10 @@ from types import MappingProxyType
 from bench.schema.entry import Entry
 from bench.schema.methods.lora import LORA_FAMILY
 from bench.schema.methods.matrices import MATRICES
+from bench.schema.methods.mixtures import MIXTURES
 from bench.schema.methods.transforms import TRANSFORMS
 from bench.schema.methods.vectors import VECTORS
 
-METHODS: Mapping[str, Entry] = MappingProxyType({**LORA_FAMILY, **MATRICES, **TRANSFORMS, **VECTORS})
+METHODS: Mapping[str, Entry] = MappingProxyType({**LORA_FAMILY, **MIXTURES, **MATRICES, **TRANSFORMS, **VECTORS})
 
 __all__ = ["METHODS"]

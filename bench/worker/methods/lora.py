@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -15,13 +15,22 @@ NAMES: Mapping[str, str | None] = MappingProxyType({
 })  # fmt: skip
 
 
-def variant(own: Mapping[str, str | None] | None = None, computed: Fields = nothing_more, **fixed: Any) -> Adapter:
-    """Describe LoRA with fields of peft's LoraConfig set, which is what many methods are; `own` names their options."""
+def variant(
+    own: Mapping[str, str | None] | None = None,
+    computed: Fields = nothing_more,
+    *,
+    config_class: str | Callable[..., Any] = "LoraConfig",
+    **fixed: Any,
+) -> Adapter:
+    """Describe LoRA with fields of peft's LoraConfig set, which is what many methods are; `own` names their options.
+
+    `config_class` is another one with LoRA's fields and more.
+    """
 
     def with_rank(model: Any, config: RunConfig) -> Mapping[str, Any]:
         return {**matched_rank(model, config), **computed(model, config)}
 
-    return Adapter("LoraConfig", {**NAMES, **(own or {})}, fixed=fixed, computed=with_rank)
+    return Adapter(config_class, {**NAMES, **(own or {})}, fixed=fixed, computed=with_rank)
 
 
 def matched_rank(model: Any, config: RunConfig) -> Mapping[str, Any]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import torch
 from peft import PeftModel
@@ -88,7 +88,7 @@ WAYS: Mapping[str, Way] = MappingProxyType({
 
 def _into_expanded(trained: Trained) -> Any:
     built, dtype = trained.built, getattr(torch, trained.logbook.config.dtype)
-    adapter = _saved_adapter(trained)
+    adapter = _Saved.of(trained)
     base, built.model = built.model.unload(), None
     return _joined(base.dequantize(dtype=dtype), adapter, trained)
 
@@ -96,7 +96,7 @@ def _into_expanded(trained: Trained) -> Any:
 def _into_original(trained: Trained) -> Any:
     """Load the base once more, not quantised, when the one that was trained on is gone."""
     config, named, built = trained.logbook.config, trained.named, trained.built
-    adapter = _saved_adapter(trained)
+    adapter = _Saved.of(trained)
     built.model = None
     gc.collect()
     weights = models.stored_weights(named.manifest)
@@ -118,12 +118,20 @@ def _quantized_again(trained: Trained, merged: Way) -> Any:
     return found
 
 
-def _saved_adapter(trained: Trained) -> Path:
-    folder = trained.logbook.folder / "adapter"
-    trained.built.model.save_pretrained(folder)
-    return folder
+class _Saved(NamedTuple):
+    """An adapter in a folder, and its config: of layers of our own peft's file alone does not say which they are."""
+
+    folder: Path
+    config: Any
+
+    @classmethod
+    def of(cls, trained: Trained) -> Self:
+        model, folder = trained.built.model, trained.logbook.folder / "adapter"
+        model.save_pretrained(folder)
+        return cls(folder, model.peft_config["default"])
 
 
-def _joined(base: Any, adapter: Path, trained: Trained) -> Any:
-    model = PeftModel.from_pretrained(base, adapter, torch_device=trained.built.device.torch_name)
+def _joined(base: Any, adapter: _Saved, trained: Trained) -> Any:
+    device = trained.built.device.torch_name
+    model = PeftModel.from_pretrained(base, adapter.folder, config=adapter.config, torch_device=device)
     return model.merge_and_unload().to(getattr(torch, trained.logbook.config.dtype))

@@ -15,6 +15,7 @@ NOT_PEFTS = {
     "autocast_adapter_dtype", "prepare_kbit",  # how the base and the adapter are cast; see test_casts.py
     "quant_type", "double_quant", "compute_dtype", "quant_storage", "threshold",  # of the quantisation
     "lr_ratio", "regularization",  # of the optimiser
+    "consistency",  # of the training pass; see test_adamix.py
 }  # fmt: skip
 
 OTHER = {

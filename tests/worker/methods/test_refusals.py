@@ -50,7 +50,7 @@ def test_an_adapter_without_a_trained_weight_is_refused(prepared, tiny_config, m
     wrap = peft.get_peft_model
     monkeypatch.setattr(peft, "get_peft_model", lambda *given, **named: wrap(*given, **named).requires_grad_(False))
 
-    with pytest.raises(UnsupportedError, match="lora on targets='q_proj' leaves .* without a single trained weight"):
+    with pytest.raises(UnsupportedError, match=r"lora on targets='q_proj' leaves .* without a single trained weight"):
         prepared(tiny_config("lora", targets="q_proj"))
 
 

@@ -37,6 +37,8 @@ SIZES = {
     "mica": over(ALL, lambda i, o: 16 * i),
     # of q, k, v, gate and up B is half, of o and down A
     "bdlora": LORA - over((*ALL[:3], *ALL[4:6]), lambda i, o: 16 * o // 2) - over((ALL[3], ALL[6]), lambda i, o: 8 * i),
+    "mora": over(ALL, lambda i, o: ({128: 44, 96: 38, 256: 64}[i + o]) ** 2),  # floor(sqrt((i + o) 16)), made even
+    "adamix": 4 * LORA,
     "adalora": over((Q, V), lambda i, o: 12 * (i + o + 1)),
     "vera": over((Q, V), lambda i, o: 256 + o),
     "pvera": over((Q, V), lambda i, o: 2 * 256 + o),

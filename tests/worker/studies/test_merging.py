@@ -80,6 +80,16 @@ def test_ways_around_the_quantised_weights_keep_the_update(merged, way, form, ke
     assert record.metrics["merging.kl"] < record.metrics["merging.kl_of_base"]
 
 
+@pytest.mark.parametrize("method", ["mora", "adamix"])
+@pytest.mark.parametrize("way", ["dequantized", "original"])
+def test_adapters_of_layers_of_our_own_are_merged_by_every_way(merged, method, way):
+    """An adapter that peft does not know by its file is loaded as what it is, and its update is kept."""
+    record = merged(method, base="nf4", way=way)
+
+    assert record.status is Status.OK, record.failure
+    assert record.metrics["merging.update_kept"] == pytest.approx(1, abs=0.1)
+
+
 def test_expanding_first_loses_nothing_but_memory(merged):
     """Merged into expanded weights the model says what it said, in more than twice the bytes of a merge in 4 bits."""
     expanded, in_place = (merged(base="nf4", way=way).metrics for way in ("dequantized", "in_place"))
