@@ -17,13 +17,15 @@ SHARES = (
     "merging.flips", "merging.flips_of_base", "merging.flips_from_base", "merging.accuracy",
     "numerics.wrong", "numerics.error", "numerics.allowed",
     "adapters.base_unchanged",
+    "quantization.flips", "quantization.relative_error", "quantization.normal_relative_error",
+    "quantization.uniform_relative_error", "quantization.normal_uniform_relative_error",
 )  # fmt: skip
 COUNTS = (
     "parameters.total", "parameters.trainable", "data.truncated", "data.contaminated", "evaluate.truncated",
     "evaluate.unfinished", "evaluate.unfinished_before", "train.allocator_growth",
     "train.allocator_retries", "train.foreign_processes", "paging.counters_valid", "paging.fault_groups",
     "paging.fault_batches", "train.clock_reasons_start", "train.clock_reasons_end", "predict.retries",
-    "predict.largest_batch", "numerics.checks", "train.diverged",
+    "predict.largest_batch", "numerics.checks", "quantization.weights", "train.diverged",
 )  # fmt: skip
 RATIOS = ("inference.slowdown", "inference.first_token_slowdown", "adapters.mixed_slowdown")
 FAULTS = ("minor_faults", "major_faults")

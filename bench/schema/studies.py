@@ -19,6 +19,19 @@ MERGING_OPTIONS: Mapping[str, Option] = MappingProxyType({
     "compared_tokens": Option(256, "Tokens of the test items whose logits are compared.", minimum=1),
 })  # fmt: skip
 
+QUANTIZATION_OPTIONS: Mapping[str, Option] = MappingProxyType({
+    "format": Option("nf4", "How linear layers hold their weights: in a dtype (the whole model then), by bitsandbytes "
+                            "(int8, fp4, nf4), or by HQQ in `bits`.",
+                     choices=("float32", "bfloat16", "float16", "int8", "fp4", "nf4", "hqq")),
+    "blocksize": Option(64, "Weights that share a scale, of 4-bit formats and HQQ.", minimum=1),
+    "double_quant": Option(True, "Whether scales are quantised too, of 4-bit formats."),
+    "bits": Option(2, "Bits of HQQ's codes.", choices=(8, 4, 3, 2, 1)),
+    "compute_dtype": Option("same", "What 4-bit layers compute in; same: the config's dtype.",
+                            choices=("same", "float32", "bfloat16", "float16")),
+    "test_items": Option(100, "Test items that the model reads.", minimum=1),
+    "compared_tokens": Option(256, "Tokens of the test items whose logits are compared.", minimum=1),
+})  # fmt: skip
+
 NUMERICS_OPTIONS: Mapping[str, Option] = MappingProxyType({
     "operation": Option("dequantize", "What is computed: quantize, dequantize, forward, backward; evaluation (train, "
                         "evaluate, train again); save_load; merge of an adapter.",
@@ -60,6 +73,10 @@ STUDIES: Mapping[str, Study] = MappingProxyType({
                      "Train, merge the adapter in one of several ways, and compare the merged model with the unmerged "
                      "one and with the base: weights, logits, perplexity, accuracy, memory.", MERGING_OPTIONS,
                      measures=("merging.", "merge.seconds", "merge.weights_")),
+    "quantization": Study("bench.worker.studies.quantization:run", "Quantisation",
+                          "Hold a model's linear layers in few bits, and compare with what they were: errors of the "
+                          "weights, bits a parameter counted, what the model says.",
+                          QUANTIZATION_OPTIONS, measures=("quantization.",)),
     "numerics": Study("bench.worker.studies.numerics:run", "Numerics",
                       "One operation on one layer, held against plain float64 arithmetic on the same state.",
                       NUMERICS_OPTIONS, measures=("numerics.",), weights=False, examples=False),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
+
 from bench.errors import UnsupportedError
 
 REFUSALS = (NotImplementedError, ValueError)
@@ -12,9 +14,15 @@ REFUSALS = (NotImplementedError, ValueError)
 
 
 @contextmanager
-def refusing(what: str) -> Iterator[None]:
-    """Turn a refusal of `what` into `UnsupportedError`, in its own words."""
+def refusing(what: str, *more: type[Exception]) -> Iterator[None]:
+    """Turn a refusal of `what` into `UnsupportedError`, in its own words; `more` are other kinds of refusals.
+
+    Memory that runs out is none.
+    """
+    kinds: tuple[type[Exception], ...] = (*REFUSALS, *more)
     try:
         yield
-    except REFUSALS as refused:
+    except torch.OutOfMemoryError:
+        raise
+    except kinds as refused:
         raise UnsupportedError(f"{what} is refused: {type(refused).__name__}: {refused}") from refused

@@ -14,6 +14,11 @@ PLAIN |= {f"merging.perplexity_{model}" for model in ("base", "unmerged", "merge
 PLAIN |= {f"merging.{what}{end}" for what in ("kl", "logit_difference") for end in ("", "_of_base", "_from_base")}
 PLAIN |= {"inference.logit_change", "inference.logit_error"}
 PLAIN |= {f"adapters.{what}" for what in ("mixed_error", "mixed_change", "reload_error", "swap_error")}
+PLAIN |= {f"quantization.{what}" for what in ("perplexity_before", "perplexity", "kl", "logit_difference")}
+PLAIN |= {
+    f"quantization.{data}{grid}{error}"
+    for data in ("", "normal_") for grid in ("", "uniform_") for error in ("rmse", "mae", "mse")
+}  # fmt: skip
 PREFIXES = {"": 1, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15}
 
 

@@ -54,6 +54,9 @@ _ALL: tuple[Question, ...] = (
     Question("merging", "What does a merge keep?",
              "An adapter merged into its base, in place and by way of weights that are not quantised: how much of what "
              "was learned is left in the weights, in what the model says and in what it gets right."),
+    Question("quantization", "What do few bits cost?",
+             "A model's linear layers in 16, 8, 4 and fewer bits: errors of the weights beside uniform 4-bit, bits a "
+             "parameter counted from what is there, and how far what the model says moves."),
     Question("numerics", "Are the kernels right?",
              "Quantise, expand, multiply, differentiate, evaluate, save and merge one layer in every format, shape and "
              "dtype, against plain arithmetic on the same numbers: what is wrong, and what is refused."),

@@ -19,11 +19,12 @@ from bench.schema.metrics.numerics import NUMERICS
 from bench.schema.metrics.outcome import OUTCOME
 from bench.schema.metrics.paging import PAGING
 from bench.schema.metrics.prediction import PREDICTION
+from bench.schema.metrics.quantization import QUANTIZATION
 from bench.schema.metrics.speed import SPEED
 
 METRICS: Mapping[str, Metric] = MappingProxyType({
     **OUTCOME, **SPEED, **MEMORY, **PAGING, **MACHINE, **PREDICTION,
-    **MERGING, **NUMERICS, **INFERENCE, **ADAPTERS,
+    **MERGING, **NUMERICS, **QUANTIZATION, **INFERENCE, **ADAPTERS,
 })  # fmt: skip
 
 __all__ = ["METRICS", "Metric"]

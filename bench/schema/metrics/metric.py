@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Unit = Literal["B", "s", "tok/s", "tok", "FLOP", "FLOP/s", "B/s", "J", "J/tok", "W", "Hz", "Cel", "1"]
-"""Base units, after UCUM where it has them: bytes, seconds, tokens, operations, joules, watts, hertz, degrees C."""
+Unit = Literal["B", "s", "tok/s", "tok", "FLOP", "FLOP/s", "B/s", "J", "J/tok", "W", "Hz", "Cel", "bit", "1"]
+"""Base units, after UCUM where it has them: bytes, seconds, tokens, operations, joules, watts, hertz, degrees C, bits.
+
+The last is of pure numbers.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self
@@ -14,24 +14,19 @@ from safetensors.torch import load_file, save_file
 
 from bench.errors import MissingPackageError, UnsupportedError
 from bench.worker.quantized import REPACKING_SWITCH, reference_weight
+from bench.worker.refusals import refusing
 
 FOUR_BITS = ("nf4", "fp4")
 OUTLIERS = 6.0
 """Inputs that large keep 16 bits in LLM.int8(): transformers' default (arXiv 2208.07339, section 3.1)."""
 
-REFUSALS = (RuntimeError, ValueError, AssertionError)
-"""What libraries raise for shapes and types that they do not compute."""
+KERNELS_REFUSE = (RuntimeError, AssertionError)
+"""What bitsandbytes raises for shapes and types that it does not compute, beside what every library does."""
 
 
-@contextmanager
-def theirs(what: str) -> Iterator[None]:
-    """Turn a library's refusal of `what` into `UnsupportedError`, in its own words; memory that runs out passes."""
-    try:
-        yield
-    except torch.OutOfMemoryError:
-        raise
-    except REFUSALS as refused:
-        raise UnsupportedError(f"{what} is refused: {type(refused).__name__}: {refused}") from refused
+def theirs(what: str) -> AbstractContextManager[None]:
+    """Turn a library's refusal of `what` into `UnsupportedError`, in its own words."""
+    return refusing(what, *KERNELS_REFUSE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +50,9 @@ class Form:
 
     @property
     def dtype(self) -> torch.dtype | None:
-        """The dtype that a format is, if it is one."""
+        """The dtype that a format is, if it is one of real numbers."""
         found = getattr(torch, self.format, None)
-        return found if isinstance(found, torch.dtype) else None
+        return found if isinstance(found, torch.dtype) and found.is_floating_point else None
 
 
 def filled(weight: torch.Tensor, bias: torch.Tensor | None, form: Form, device: str) -> Any:
