@@ -13,6 +13,7 @@ PLAIN = {"train.loss_first", "train.loss_last", "train.neighbour_cores", "train.
 PLAIN |= {f"merging.perplexity_{model}" for model in ("base", "unmerged", "merged")} | {"merging.weight_error_largest"}
 PLAIN |= {f"merging.{what}{end}" for what in ("kl", "logit_difference") for end in ("", "_of_base", "_from_base")}
 PLAIN |= {"inference.logit_change", "inference.logit_error"}
+PLAIN |= {"train.loss_rise"}
 PLAIN |= {f"adapters.{what}" for what in ("mixed_error", "mixed_change", "reload_error", "swap_error")}
 PLAIN |= {f"quantization.{what}" for what in ("perplexity_before", "perplexity", "kl", "logit_difference")}
 PLAIN |= {
