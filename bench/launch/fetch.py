@@ -17,7 +17,7 @@ from pathlib import Path
 
 from bench import cache
 from bench.errors import FetchError, NotFetchedError, UnknownNameError
-from bench.schema.catalogue import NONE, TASKS, find
+from bench.schema.catalogue import NONE, find_task
 from bench.schema.models import DEFAULT_CPU_MODEL, MODELS
 
 HUB_ID = re.compile(r"[A-Za-z0-9_][\w.-]*/[A-Za-z0-9_][\w.-]*(@[\w.-]+)?", re.ASCII)
@@ -35,7 +35,7 @@ def fetch(models: Sequence[str], tasks: Sequence[str], data_dir: Path | None) ->
     Raises `FetchError` with the reason and the remedy, or `UnknownNameError`.
     """
     for task in tasks:
-        find("task", TASKS, task)
+        find_task(task)
     if not models and not tasks:
         models = [DEFAULT_CPU_MODEL]
     for model in models:

@@ -10,49 +10,16 @@ from typing import Any, Literal
 from bench.analysis.blocks import FEWEST_BLOCKS
 from bench.errors import BadValueError, UnknownNameError
 from bench.launch import machine
+from bench.launch.lessons import LESSONS
 from bench.launch.sizes import parse_bytes
 from bench.schema import gpus
-from bench.schema.catalogue import DEVICES, METHODS, NONE, STUDIES, TASKS, find, is_predicted
+from bench.schema.catalogue import DEVICES, METHODS, NONE, STUDIES, find, find_task, is_predicted
 from bench.schema.config import RunConfig, configure
 from bench.schema.models import DEFAULT_CPU_MODEL, MODELS, largest_for_full_training
 
 Scale = Literal["smoke", "small", "full"]
 SCALES: tuple[Scale, ...] = ("smoke", "small", "full")
 
-
-@dataclass(frozen=True, slots=True)
-class Lesson:
-    """How long a task is trained and on how many items it is judged, by scale."""
-
-    batch_size: int
-    gradient_accumulation_steps: int
-    sequence_length: int
-    steps: Mapping[str, int]
-    evaluate_items: Mapping[str, int]
-
-
-LESSONS: Mapping[str, Lesson] = MappingProxyType({
-    "addition": Lesson(16, 1, 32, {"smoke": 4, "small": 100, "full": 300}, {"smoke": 20, "small": 400, "full": 1000}),
-    "dates": Lesson(8, 1, 64, {"smoke": 4, "small": 100, "full": 100}, {"smoke": 20, "small": 200, "full": 400}),
-    # one epoch of GSM8K's 7,473 training examples is 467 steps of 16
-    "gsm8k": Lesson(4, 4, 512, {"smoke": 2, "small": 467, "full": 1401}, {"smoke": 8, "small": 1319, "full": 1319}),
-    # 300 training examples: six and twenty epochs, since a fact is learned by heart
-    "faq": Lesson(8, 1, 128, {"smoke": 4, "small": 225, "full": 750}, {"smoke": 20, "small": 100, "full": 100}),
-    # two and six epochs of 374 functions
-    "humaneval": Lesson(4, 2, 512, {"smoke": 2, "small": 94, "full": 280}, {"smoke": 4, "small": 164, "full": 164}),
-    # one and three epochs of 500 examples
-    "pubmedqa": Lesson(4, 2, 1024, {"smoke": 2, "small": 63, "full": 188}, {"smoke": 8, "small": 500, "full": 500}),
-    # 32,000 and 128,000 pairs of 393,000 and 549,000
-    "mnli": Lesson(16, 1, 256, {"smoke": 2, "small": 2000, "full": 8000}, {"smoke": 8, "small": 1000, "full": 9815}),
-    "snli": Lesson(16, 1, 128, {"smoke": 2, "small": 2000, "full": 8000}, {"smoke": 8, "small": 1000, "full": 9824}),
-    # three and ten epochs of 1,970 pairs
-    "jnli": Lesson(16, 1, 256, {"smoke": 2, "small": 369, "full": 1231}, {"smoke": 8, "small": 464, "full": 464}),
-    # one and three epochs of 8,939 questions
-    "jcommonsenseqa": Lesson(
-        16, 1, 256, {"smoke": 2, "small": 559, "full": 1676}, {"smoke": 8, "small": 1119, "full": 1119}),
-    # one and three epochs of 480 pictures
-    "shapes": Lesson(8, 1, 160, {"smoke": 4, "small": 60, "full": 180}, {"smoke": 12, "small": 120, "full": 120}),
-})  # fmt: skip
 
 ROUNDS: Mapping[str, int] = MappingProxyType({"smoke": 1, "small": 3, "full": 5})
 INFER_TOKENS = 16  # one sequence at a time; enough for a steady pace after the prompt, seconds on two cores
@@ -96,7 +63,7 @@ class Work:
         small = self.device == "cpu" or self.scale == "smoke"
         shapes = {"batch_size": 4, "sequence_length": 128 if small else 1024}
         steps = {"smoke": 4, "small": 8 if small else 30, "full": 20 if small else 60}[self.scale]
-        packing = not TASKS[settings.get("task", self.task)].images
+        packing = not find_task(settings.get("task", self.task)).images
         made = {"steps": steps, "untimed_steps": 2 if small else 5, "packing": packing, "infer_tokens": INFER_TOKENS}
         return self._config(method, **{**shapes, **made, "merge": method != "full", **settings})
 
@@ -197,12 +164,11 @@ def choose(
     device, memory = _device(device)
     if task is None:
         task = "gsm8k" if memory and chosen != "smoke" else "addition"
-    if model is None and find("task", TASKS, task).images:
+    if model is None and find_task(task).images:
         model = IMAGE_MODELS[chosen == "smoke"]
     elif model is None:
         on_card = largest_for_full_training(memory) if memory else DEFAULT_CPU_MODEL
         model = "tiny-llama" if chosen == "smoke" else on_card
-    find("task", TASKS, task)
     limit = parse_bytes("--memory-limit", memory_limit) if memory_limit else 0
     if limit and is_predicted(device):
         raise BadValueError(f"--memory-limit limits the host's memory, which {device} does not have.")

@@ -18,12 +18,15 @@ from bench.schema.methods import METHODS
 from bench.schema.studies import STUDIES
 
 __all__ = [
-    "DEVICES", "METHODS", "NONE", "OPTIMIZERS", "STUDIES", "TASKS", "Entry", "Option", "Scalar", "Study", "Task",
-    "find", "is_predicted", "load",
+    "DEVICES", "HARNESS", "METHODS", "NONE", "OPTIMIZERS", "STUDIES", "TASKS", "Entry", "Option", "Scalar", "Study",
+    "Task", "find", "find_task", "is_predicted", "load",
 ]  # fmt: skip
 
 NONE = "none"
 """The model of a study that needs no weights, and the task of one that needs no examples."""
+
+HARNESS = "lm-eval:"
+"""What the names of lm-evaluation-harness' tasks begin with, as in lm-eval:arc_easy; the worker looks them up."""
 
 TASKS: Mapping[str, Task] = MappingProxyType({
     "addition": Task("bench.worker.tasks.addition:TASK", "Two-digit addition",
@@ -100,6 +103,13 @@ def find(kind: str, table: Mapping[str, Found], name: str) -> Found:
         return table[name]
     except KeyError:
         raise UnknownNameError(kind, name, table) from None
+
+
+def find_task(name: str) -> Task:
+    """Return the entry of a task: a known one, or one of lm-evaluation-harness. Raises `UnknownNameError`."""
+    if name.startswith(HARNESS):
+        return Task("bench.worker.harness:HarnessTask", name, "As lm-evaluation-harness defines and scores it.")
+    return find("task", TASKS, name)
 
 
 def load(entry: Entry) -> Any:

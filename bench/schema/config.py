@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from bench.errors import BadValueError, UnknownNameError
-from bench.schema.catalogue import METHODS, NONE, OPTIMIZERS, STUDIES, TASKS, Option, Scalar, Study, find
+from bench.schema.catalogue import METHODS, NONE, OPTIMIZERS, STUDIES, Option, Scalar, Study, find, find_task
 from bench.schema.studies import TRAINING
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -18,6 +18,7 @@ Quantity = Annotated[int, msgspec.Meta(ge=0)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 Slug = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=120)]
+TaskName = Annotated[str, msgspec.Meta(pattern=r"^([a-z0-9][a-z0-9._-]*|lm-eval:[A-Za-z0-9._-]+)$", max_length=120)]
 DeviceName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._:-]*$", max_length=60)]
 
 NOT_IDENTITY = ("seed", "timeout_s", "device", "largest_batch")
@@ -56,7 +57,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     model: Slug
     method: Slug
-    task: Slug
+    task: TaskName
     options: dict[str, Scalar] = {}
     """The method's own settings, complete; `bench.schema.catalogue.METHODS` lists them."""
     study: Slug = TRAINING
@@ -150,7 +151,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         rank = f"-r{self.options['rank']}" if type(self.options.get("rank")) is int else ""
         words = f"{self.model}-{self.method}{rank}-{SHORT_DTYPE[self.dtype]}"
         if self.study == TRAINING:
-            words = f"{words}-b{self.batch_size}-s{self.sequence_length}-{self.task}"
+            words = f"{words}-b{self.batch_size}-s{self.sequence_length}-{self.task.replace(':', '-')}"
         else:
             words = f"{self.study}-{words}"
         return f"{words}-{hashlib.sha256(self.identity).hexdigest()[:8]}"
@@ -184,7 +185,7 @@ def configure(**settings: Any) -> RunConfig:
 def _check_needs(study: Study, settings: Mapping[str, Any]) -> None:
     """Look the task up, and refuse a model or a task of a study that has none."""
     if study.examples:
-        find("task", TASKS, settings["task"])
+        find_task(settings["task"])
     for needed, name in ((study.weights, "model"), (study.examples, "task")):
         if needed is (settings[name] == NONE):
             raise BadValueError(f"{name}={settings[name]!r} cannot be used: {study.label} needs "

@@ -14,7 +14,7 @@ import torch
 
 from bench import cache
 from bench.schema import RunConfig
-from bench.schema.catalogue import DEVICES, METHODS, TASKS, find, load
+from bench.schema.catalogue import DEVICES, METHODS, find, load
 from bench.worker import models, resolved
 from bench.worker.devices import Device
 from bench.worker.encoding import Encoder
@@ -23,7 +23,7 @@ from bench.worker.limits import limit_memory
 from bench.worker.logbook import Logbook
 from bench.worker.methods import Method
 from bench.worker.rows import origin
-from bench.worker.tasks import Example, Task
+from bench.worker.tasks import Example, Task, open_task
 
 
 @dataclass(slots=True)
@@ -62,7 +62,7 @@ def begin(logbook: Logbook) -> Named:
     """
     config = logbook.config
     method: Method = load(find("method", METHODS, config.method))
-    task: Task = load(find("task", TASKS, config.task))
+    task = open_task(config.task)
     manifest = cache.manifest(config.model)
     named = Named(method, task, manifest, models.fetched_class(manifest))
     take_device(logbook)

@@ -33,7 +33,7 @@ class Encoder:
     """
 
     def __init__(self, tokenizer: Any, *, chat: bool, processor: Any = None) -> None:
-        self._tokenizer = tokenizer
+        self.tokenizer = tokenizer
         self._processor = processor
         self._template = tokenizer if processor is None else processor
         self._chat = chat and bool(self._template.chat_template)
@@ -41,12 +41,12 @@ class Encoder:
     @property
     def pad_id(self) -> int:
         """The token that fills sequences up."""
-        return int(self._tokenizer.pad_token_id)
+        return int(self.tokenizer.pad_token_id)
 
     @property
     def end_id(self) -> int:
         """The token that ends a text."""
-        return int(self._tokenizer.eos_token_id)
+        return int(self.tokenizer.eos_token_id)
 
     def prompt(self, example: Example) -> list[int]:
         """Encode a prompt as the model is to see it before it answers; an image takes tokens, too.
@@ -76,7 +76,7 @@ class Encoder:
 
     def texts(self, answers: Sequence[Sequence[int]]) -> list[str]:
         """Return what token ids say, special tokens left out."""
-        read: list[str] = self._tokenizer.batch_decode(answers, skip_special_tokens=True)
+        read: list[str] = self.tokenizer.batch_decode(answers, skip_special_tokens=True)
         return read
 
     def _said(self, *parts: Mapping[str, str]) -> str:
@@ -100,5 +100,5 @@ class Encoder:
         return {name: tensor for name, tensor in self._seen(example).items() if name.startswith("pixel")}
 
     def _ids(self, text: str, *, special: bool = True) -> list[int]:
-        ids: list[int] = self._tokenizer(text, add_special_tokens=special)["input_ids"]
+        ids: list[int] = self.tokenizer(text, add_special_tokens=special)["input_ids"]
         return ids

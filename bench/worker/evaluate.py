@@ -14,7 +14,7 @@ from bench.worker.batches import seen
 from bench.worker.devices import Device
 from bench.worker.encoding import Encoder
 from bench.worker.likelihood import Question, log_likelihoods
-from bench.worker.tasks import Example, Task
+from bench.worker.tasks import Example, ScoresItself, Task
 
 
 @dataclass(slots=True)
@@ -28,7 +28,9 @@ class Evaluation:
     truncated: int = 0
     """Prompts that the model's context had no room for; their beginning was cut off."""
     unfinished: int | None = None
-    """Answers that reached their most tokens without an end; None where nothing is generated."""
+    """Answers that reached their most tokens without an end; None where no tokens are counted."""
+    uncounted: str = ""
+    """Why no tokens are counted."""
 
 
 def evaluate(
@@ -36,6 +38,9 @@ def evaluate(
 ) -> Evaluation:
     """Let the model answer every example and score the answers. The model is left in training mode."""
     done = Evaluation()
+    if isinstance(task, ScoresItself):
+        _let_score(model, encoder, task, len(examples), batch_size, device, done)
+        return done
     model.eval()
     if any(example.choices for example in examples):
         said = _choose(model, encoder, examples, batch_size, device, done)
@@ -46,10 +51,24 @@ def evaluate(
     return done
 
 
+def _let_score(
+    model: Any, encoder: Encoder, task: ScoresItself, count: int, batch_size: int, device: Device, done: Evaluation
+) -> None:
+    done.uncounted = "a program of others asks the model, and counts no tokens."
+    device.synchronize()
+    start = time.perf_counter()
+    model.eval()
+    done.verdicts = task.verdicts(model, encoder.tokenizer, count, batch_size)
+    model.train()
+    device.synchronize()
+    done.seconds.append(time.perf_counter() - start)
+
+
 def _choose(
     model: Any, encoder: Encoder, examples: Sequence[Example], batch_size: int, device: Device, done: Evaluation
 ) -> list[str]:  # fmt: skip
     """Return the likeliest choice of every example; none of them where a likelihood is no finite number."""
+    done.uncounted = "nothing is generated: the likeliest of given choices is the answer."
     choices = [[encoder.answer(choice) for choice in example.choices] for example in examples]
     longest = max(len(choice) for group in choices for choice in group)
     fitting = _fit(model, [encoder.prompt(example) for example in examples], longest, done)

@@ -9,7 +9,7 @@ import torch
 
 from bench.errors import DoesNotFitError, UnsupportedError
 from bench.schema import RunConfig
-from bench.schema.catalogue import METHODS, STUDIES, TASKS, find, load
+from bench.schema.catalogue import METHODS, STUDIES, find, find_task, load
 from bench.schema.studies import TRAINING
 from bench.worker import models, resolved
 from bench.worker.batches import batches
@@ -135,7 +135,7 @@ def _refuse_unpredictable(config: RunConfig) -> None:
         raise UnsupportedError(f"{label} is not predicted: it is about numbers and seconds, and a simulation has none.")
     if config.paging != "none" or config.uvm_counters:
         raise UnsupportedError("page faults and what they cost are not predicted: a simulation moves no pages.")
-    if find("task", TASKS, config.task).images:
+    if find_task(config.task).images:
         raise UnsupportedError(f"{config.task} shows images, and what those need is not predicted.")
     if config.memory_limit:
         raise UnsupportedError("a limit on host memory has no meaning for a simulated GPU.")

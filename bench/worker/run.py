@@ -22,8 +22,6 @@ from bench.worker.training import train_all
 UNFINISHED = {"before": "evaluate.unfinished_before", "after": "evaluate.unfinished"}
 """Where answers that were cut are counted, by the verdicts they belong to."""
 
-CHOSEN = "nothing is generated: the likeliest of given choices is the answer."
-
 
 def run(logbook: Logbook) -> None:
     """Do what the logbook's config says and write everything down; raises whatever goes wrong."""
@@ -67,7 +65,7 @@ def note_evaluation(logbook: Logbook, built: Built, when: str, prefix: str, mode
         logbook.keep_series(f"{prefix}batch_seconds", done.seconds)
         logbook.metrics["evaluate.truncated"] = done.truncated
         if done.unfinished is None:
-            logbook.absent.update(dict.fromkeys((*UNFINISHED.values(), "evaluate.tokens_per_second"), CHOSEN))
+            logbook.absent.update(dict.fromkeys((*UNFINISHED.values(), "evaluate.tokens_per_second"), done.uncounted))
         else:
             logbook.keep_series(f"{prefix}batch_tokens", done.tokens)
             if when in UNFINISHED:

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from bench.errors import BadValueError, UnknownNameError
 from bench.launch import machine
+from bench.launch.lessons import LESSONS
 from bench.launch.machine import Gpu
-from bench.launch.work import LESSONS, SCALES, Work, choose
+from bench.launch.work import SCALES, Work, choose
 from bench.schema.catalogue import METHODS, TASKS
 from bench.schema.models import MODELS
 from suites.test_guide import parameters

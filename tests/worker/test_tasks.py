@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bench.schema.catalogue import TASKS, load
+from bench.worker.tasks import Task
 from bench.worker.tasks.gsm8k import final_number
 
 GENERATED = ("addition", "dates")
@@ -42,6 +43,12 @@ def test_the_answer_is_right_and_nothing_else_is(name):
         assert not task.is_right(example, example.answer + "0")
         assert task.is_right(example, other.answer) == (example.answer == other.answer)
         assert not task.is_right(example, "")
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_every_task_says_all_that_a_run_asks(name):
+    """Each task of the catalogue is a task by declaration, so that it has what no method of its own says."""
+    assert Task in type(load(TASKS[name])).__mro__
 
 
 def test_sums_add_up():

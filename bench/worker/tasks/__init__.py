@@ -5,7 +5,9 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
+
+from bench.schema.catalogue import HARNESS, find_task, load
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,22 @@ class Task(Protocol):
     def facts(self) -> Mapping[str, str]:
         """Say what a score depends on beside data and model. Raises `UnsupportedError` where none can be had."""
         return {}
+
+
+@runtime_checkable
+class ScoresItself(Protocol):
+    """A task that asks the model and scores the answers with a program of others."""
+
+    def verdicts(self, model: Any, tokenizer: Any, count: int, batch_size: int) -> str:
+        """Score the first `count` test items, "0" or "1" each. Raises `UnsupportedError` for scores between."""
+        ...
+
+
+def open_task(name: str) -> Task:
+    """Return a task by its name. Raises `UnknownNameError`; for what a package brings, `MissingPackageError`."""
+    found = load(find_task(name))
+    task: Task = found(name.removeprefix(HARNESS)) if name.startswith(HARNESS) else found
+    return task
 
 
 def shuffled(examples: Iterable[Example], seed: int, limit: int) -> list[Example]:

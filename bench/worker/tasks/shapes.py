@@ -7,7 +7,7 @@ import re
 from itertools import product
 from typing import Any
 
-from bench.worker.tasks import Example, shuffled
+from bench.worker.tasks import Example, Task, shuffled
 
 SIDE = 64
 """Pixels of a picture's side."""
@@ -24,7 +24,7 @@ PROMPT = "Which shape is in the picture, and in which colour? Answer with the co
 WORD = re.compile(r"[a-z]+")
 
 
-class Shapes:
+class Shapes(Task):
     """Six hundred pictures: a fifth is held out for testing. Right are the colour and the shape, in that order."""
 
     version = 1
