@@ -9,7 +9,7 @@ from bench.analysis.cases import Case, newest, ran
 from bench.analysis.families import families
 from bench.report.figures import Chart, drawn, label
 from bench.report.generation import number
-from bench.report.merges import BASES, adapter_label, base_label
+from bench.report.merges import BASES, adapter_on_layers, base_label
 from bench.report.tables import Cell, Column, Table, estimated
 
 STUDY = "adapters"
@@ -80,6 +80,6 @@ def _by_count(
                  for place, n in enumerate(numbers))  # fmt: skip
     columns = (Column("count", "adapters"), *(Column(metric, metrics[metric]) for metric in known))
     finding = (
-        f"{base_label(chosen[0])}, {adapter_label(chosen[0])}, from {numbers[0]} to {numbers[-1]} adapters: {ends}."
+        f"{base_label(chosen[0])}, {adapter_on_layers(chosen[0])}, from {numbers[0]} to {numbers[-1]} adapters: {ends}."
     )
     return Chart(key, finding, drawn(traces, layout), Table(title, columns, rows))

@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.analysis.cases import Case, newest, ran
 from bench.report.figures import Chart, drawn, label
-from bench.report.merges import BASES, adapter_label, base_label
+from bench.report.merges import BASES, adapter_on_layers, base_label
 from bench.report.tables import Cell, Column, Table, estimated
 from bench.schema.metrics import METRICS
 
@@ -43,9 +43,7 @@ def served_label(case: Case) -> str:
     """Name an adapter with its layers; none where the base is alone."""
     if state(case) == "base":
         return "none"
-    targets = case.config.options.get("targets")
-    cached = ", cached" if case.config.study_options["dora_caching"] else ""
-    return f"{adapter_label(case)}{f' on {targets}' if targets else ''}{cached}"
+    return f"{adapter_on_layers(case)}{', cached' if case.config.study_options['dora_caching'] else ''}"
 
 
 def work_label(case: Case) -> str:

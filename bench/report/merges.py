@@ -74,6 +74,12 @@ def adapter_label(case: Case) -> str:
     return f"{method_label(case.config.method)}{rank}{alpha}"
 
 
+def adapter_on_layers(case: Case) -> str:
+    """Name an adapter with its rank, alpha and the layers it sits on, where it has them."""
+    targets = case.config.options.get("targets")
+    return f"{adapter_label(case)}{f' on {targets}' if targets else ''}"
+
+
 def in_place(case: Case) -> bool:
     """Tell whether a case's adapter was merged as peft does it."""
     return case.config.study_options["way"] == "in_place"

@@ -35,7 +35,7 @@ def test_operations_stand_in_milliseconds() -> None:
     """Medians of every operation, by base, adapter and how many there are."""
     (row,) = tables(cases_of(crowd()))[0].rows
 
-    assert (row["adapter"].text, row["count"].text) == ("LoRA r16, alpha 32", "4")
+    assert (row["adapter"].text, row["count"].text) == ("LoRA r16, alpha 32 on all-linear", "4")
     assert (row["adapters.set_seconds"].text, row["adapters.load_seconds"].text) == ("2.00 ms", "300 ms")
 
 

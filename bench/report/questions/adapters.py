@@ -8,7 +8,7 @@ from bench.analysis.cases import Case
 from bench.report.asked import Told, table
 from bench.report.crowds import count, crowds, memory, times, work_label
 from bench.report.figures import Chart
-from bench.report.merges import adapter_label, base_label
+from bench.report.merges import adapter_on_layers, base_label
 from bench.report.tables import Cell, Table, case_page
 
 CHANGED = {
@@ -75,6 +75,6 @@ def charts(cases: Sequence[Case]) -> list[Chart]:
 
 HEADINGS: Told = {
     "base": ("base", lambda case: Cell(base_label(case))),
-    "adapter": ("adapter", lambda case: Cell(adapter_label(case), link=case_page(case))),
+    "adapter": ("adapter", lambda case: Cell(adapter_on_layers(case), link=case_page(case))),
     "count": ("adapters", lambda case: Cell(str(count(case)))),
 }

@@ -17,6 +17,7 @@ from bench.worker.logbook import Logbook
 from bench.worker.main import recorded
 from bench.worker.studies import adapters
 from bench.worker.studies.adapters_base import digests, unchanged
+from bench.worker.studies.inference_tokens import first_logits
 
 Crowd = Callable[..., RunRecord]
 
@@ -48,6 +49,21 @@ def test_everything_is_measured_and_right(crowded, base):
     assert found["adapters.base_unchanged"] == 1
     assert found["adapters.weights"] == 3 * found["adapters.weights_each"] == 3 * 4 * found["parameters.trainable"]
     assert found["adapters.file_bytes"] == pytest.approx(found["adapters.weights_each"], rel=0.05)
+
+
+def test_batches_are_mixed_one_one_mixed(crowded, monkeypatch):
+    """After the mixed batch that is checked comes a block; only its first and last pass give every row its own."""
+    seen = list[object]()
+
+    def watched(model: Any, prompts: Any, **more: Any) -> Any:
+        seen.append(more.get("adapter_names"))
+        return first_logits(model, prompts, **more)
+
+    monkeypatch.setattr(adapters, "first_logits", watched)
+    crowded()
+
+    rows = ["default", "adapter1", "adapter2", "default"]
+    assert seen == [rows, rows, None, None, rows]
 
 
 def test_what_peft_refuses_is_absent_in_its_words(crowded):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from peft.tuners.tuners_utils import BaseTunerLayer
 
 from bench.analysis.inference import INFERENCE
 from bench.analysis.values import value
@@ -14,6 +15,8 @@ from bench.schema import RunConfig, RunRecord, Status
 from bench.schema.metrics import METRICS
 from bench.worker.logbook import Logbook
 from bench.worker.main import recorded
+from bench.worker.studies import inference
+from bench.worker.studies.inference_tokens import generate
 
 Generate = Callable[..., RunRecord]
 
@@ -41,6 +44,20 @@ def test_every_state_has_every_speed(generated, state):
     assert all(value(record, name) > 0 for name in INFERENCE)
     assert [name for name in record.metrics if name not in METRICS] == []
     assert record.metrics["infer.peak_allocated"] > record.metrics["inference.weights"]
+
+
+def test_turns_are_with_the_adapter_without_without_with(generated, monkeypatch):
+    """Alone first, then the base to warm up, then a block; the last generation, which is followed, is the adapter's."""
+    seen = list[bool]()
+
+    def watched(model: Any, *rest: Any) -> Any:
+        seen.append(any(isinstance(module, BaseTunerLayer) for module in model.modules()))
+        return generate(model, *rest)
+
+    monkeypatch.setattr(inference, "generate", watched)
+    generated(state="unmerged")
+
+    assert seen == [True, False, True, False, False, True, True]
 
 
 def test_an_unmerged_adapter_is_held_beside_the_base_and_does_something(generated):

@@ -6,7 +6,10 @@ import pytest
 import torch
 from transformers import DynamicCache
 
-from bench.worker.studies.inference_tokens import cache_bytes, cache_formula, first_logits, generate
+from bench.schema.catalogue import TASKS, load
+from bench.worker.build import Built
+from bench.worker.encoding import Encoder
+from bench.worker.studies.inference_tokens import cache_bytes, cache_formula, first_logits, generate, prompts_of
 
 
 @pytest.fixture
@@ -41,6 +44,19 @@ def test_first_logits_are_the_last_positions(model, prompts):
         whole = model(input_ids=prompts).logits[:, -1]
 
     torch.testing.assert_close(first_logits(model, prompts), whole.float())
+
+
+@pytest.mark.parametrize("length", [3, 90])
+def test_prompts_are_of_equal_length_and_as_many_as_asked(tiny_config, tokenizer, cpu, length):
+    """Training examples laid end to end fill as many prompts of any length as a batch has, without padding."""
+    config = tiny_config("lora", study="inference", batch_size=5, prompt_tokens=length)
+    task = load(TASKS["addition"])
+    built = Built(None, task, cpu, Encoder(tokenizer, chat=False), None, [], task.train(0, 8), 1)
+
+    found = prompts_of(built, config)
+
+    assert found.shape == (5, length)
+    assert tokenizer.pad_token_id == tokenizer.eos_token_id or not (found == tokenizer.pad_token_id).any()
 
 
 def test_the_formula_counts_grouped_heads(model, prompts, cpu):
