@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench.launch.work import LESSONS, Work
+from bench.launch.lessons import LESSONS
+from bench.launch.work import Work
 from bench.schema import RunConfig
 
 ITEMS = {"smoke": 8, "small": 100, "full": 400}

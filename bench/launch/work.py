@@ -23,8 +23,6 @@ SCALES: tuple[Scale, ...] = ("smoke", "small", "full")
 
 ROUNDS: Mapping[str, int] = MappingProxyType({"smoke": 1, "small": 3, "full": 5})
 INFER_TOKENS = 16  # one sequence at a time; enough for a steady pace after the prompt, seconds on two cores
-IMAGE_MODELS = ("smolvlm-256m", "tiny-idefics3")
-"""Models for tasks with images, if none is named: one that learns, and a random one for the smallest scale."""
 SEEDS: Mapping[str, int] = MappingProxyType({"smoke": 1, "small": 1, "full": 3})
 
 
@@ -47,6 +45,12 @@ class Work:
     def seeds(self) -> int:
         """Trainings of an accuracy run, each with a seed of its own."""
         return SEEDS[self.scale]
+
+    @property
+    def image_model(self) -> str:
+        """The session's model if it reads images, else one that does."""
+        reads = self.model in MODELS and MODELS[self.model].images
+        return self.model if reads else image_model(self.scale)
 
     @property
     def dtype(self) -> str:
@@ -142,6 +146,11 @@ class Work:
         return 1e-3 if tiny else 2e-4
 
 
+def image_model(scale: Scale) -> str:
+    """Name a model that reads images: one that learns, or a random one for the smallest scale."""
+    return "tiny-idefics3" if scale == "smoke" else "smolvlm-256m"
+
+
 def choose(
     *,
     model: str | None,
@@ -165,7 +174,7 @@ def choose(
     if task is None:
         task = "gsm8k" if memory and chosen != "smoke" else "addition"
     if model is None and find_task(task).images:
-        model = IMAGE_MODELS[chosen == "smoke"]
+        model = image_model(chosen)
     elif model is None:
         on_card = largest_for_full_training(memory) if memory else DEFAULT_CPU_MODEL
         model = "tiny-llama" if chosen == "smoke" else on_card

@@ -50,7 +50,8 @@ def _ending(logbook: Logbook, error: Exception) -> tuple[Status, Failure]:
         missing = MissingPackageError(error.name or "?", f"method {logbook.config.method!r}", INSTALL)
         return Status.ERROR, _failure(logbook, str(missing))
     if isinstance(error, FtbenchError):
-        status = Status.UNSUPPORTED if isinstance(error, UnsupportedError) else Status.ERROR
+        lacking = isinstance(error, UnsupportedError | MissingPackageError)  # an extra that nobody has to install
+        status = Status.UNSUPPORTED if lacking else Status.ERROR
         return status, _failure(logbook, str(error))
     traceback.print_exception(error)
     if shortage := logbook.shortage(error):

@@ -14,6 +14,7 @@ TITLES = {
     "sizes": ("How cost grows with the model",),
     "learning_rate": ("What each learning rate and warm-up gives", "How steadily each learning rate"),
     "optimizers": ("What optimisers keep", "What optimisers cost beside AdamW", "What optimisers give"),
+    "recipes": ("The guide's use cases: what they give", "The guide's use cases: what they cost"),
     "variants": ("What LoRA's variants give", "What LoRA's variants cost"),
 }
 PLANNED = {
@@ -22,6 +23,7 @@ PLANNED = {
     "sizes": [f"test_cost[smollm2-360m-{method}]" for method in ("full", "lora", "qlora")],
     "learning_rate": ["test_rate[lora-0.0005]", "test_rate[qlora-0.0003]", "test_warmup[0.0003-0.2]"],
     "optimizers": ["test_cost[adafactor]", "test_cost[paged_adamw_8bit]", "test_learning[lion_8bit]"],
+    "recipes": ["test_use_case[faq-as the guide says]", "test_use_case[multimodal-fixed rank]"],
     "variants": [f"test_learning[{method}]" for method in ("dora", "pissa", "vera", "ia3", "oft", "randlora")],
 }
 
@@ -53,5 +55,5 @@ def test_costs_are_predicted_and_lessons_are_not(tmp_path: Path, name: str) -> N
     done = suites("--collect-only", "-q", "--device", "fake:l40s", "--results", tmp_path, suite=f"test_{name}.py")
 
     planned = [line.partition("[")[0] for line in done.stdout.splitlines() if ": 1 x " in line]
-    assert ("test_cost" in planned) is (name != "learning_rate")
-    assert not {"test_learning", "test_rate"} & set(planned)
+    assert ("test_cost" in planned) is (name not in {"learning_rate", "recipes"})
+    assert not {"test_learning", "test_rate", "test_use_case"} & set(planned)

@@ -57,6 +57,9 @@ _ALL: tuple[Question, ...] = (
     Question("quantization", "What do few bits cost?",
              "A model's linear layers in 16, 8, 4 and fewer bits: errors of the weights beside uniform 4-bit, bits a "
              "parameter counted from what is there, and how far what the model says moves."),
+    Question("recipes", "Do the guide's use cases hold?",
+             "An FAQ chatbot, code completion, medical reports, images with text: as the guide states them, and beside "
+             "their nearest alternatives."),
     Question("numerics", "Are the kernels right?",
              "Quantise, expand, multiply, differentiate, evaluate, save and merge one layer in every format, shape and "
              "dtype, against plain arithmetic on the same numbers: what is wrong, and what is refused."),
