@@ -73,6 +73,9 @@ STUDIES: Mapping[str, Study] = MappingProxyType({
                      "Train, merge the adapter in one of several ways, and compare the merged model with the unmerged "
                      "one and with the base: weights, logits, perplexity, accuracy, memory.", MERGING_OPTIONS,
                      measures=("merging.", "merge.seconds", "merge.weights_")),
+    "standard_flow": Study("bench.worker.studies.standard_flow:run", "Standard flow",
+                           "The guide's section 5 by transformers' own Trainer: load, wrap, print, train, score.",
+                           measures=("flow.",), timed=("train.seconds", "seconds of training")),
     "quantization": Study("bench.worker.studies.quantization:run", "Quantisation",
                           "Hold a model's linear layers in few bits, and compare with what they were: errors of the "
                           "weights, bits a parameter counted, what the model says.",

@@ -60,6 +60,9 @@ _ALL: tuple[Question, ...] = (
     Question("recipes", "Do the guide's use cases hold?",
              "An FAQ chatbot, code completion, medical reports, images with text: as the guide states them, and beside "
              "their nearest alternatives."),
+    Question("standard_flow", "Does the guide's standard flow run as written?",
+             "Section 5 by transformers' own Trainer, as written and with what a device lacks exchanged: the line of "
+             "trainable parameters, what it learned."),
     Question("numerics", "Are the kernels right?",
              "Quantise, expand, multiply, differentiate, evaluate, save and merge one layer in every format, shape and "
              "dtype, against plain arithmetic on the same numbers: what is wrong, and what is refused."),
