@@ -22,7 +22,7 @@ def parameters(work: Work) -> dict[str, object]:
         return dict.fromkeys(names, "compares what models compute, and nothing is computed in a prediction")
     smoke = work.scale == "smoke"
     sizes = (32, 128, 256, 512, 1024, 2048, 4096)
-    bits = [(bits, size) for bits in (8, 4, 3, 2, 1) for size in (64, 16)]
+    bits = [(bits, size) for bits in (8, 4, 3, 2, 1) for size in ((64, 16) if work.thorough or bits == 2 else (64,))]
     return {
         "format_of": ("bfloat16", "int8", "nf4") if smoke else
                      ("float32", "bfloat16", "float16", "int8", "fp4", "nf4"),
