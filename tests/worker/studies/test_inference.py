@@ -60,6 +60,23 @@ def test_turns_are_with_the_adapter_without_without_with(generated, monkeypatch)
     assert seen == [True, False, True, False, False, True, True]
 
 
+def test_the_merged_model_takes_turns_with_the_base_as_it_was(generated, monkeypatch):
+    """The same order of a merged model, whose weights are others than those of the base beside it."""
+    seen = list[float]()
+
+    def watched(model: Any, *rest: Any) -> Any:
+        seen.append(model.model.layers[0].self_attn.q_proj.weight.sum().item())
+        return generate(model, *rest)
+
+    monkeypatch.setattr(inference, "generate", watched)
+    error = generated(state="merged").metrics["inference.logit_error"]
+
+    merged, base = seen[:2]
+    assert merged != base
+    assert seen == [merged, base, merged, base, base, merged, merged]
+    assert error < 1e-5
+
+
 def test_an_unmerged_adapter_is_held_beside_the_base_and_does_something(generated):
     """Served weights are base and adapter; the base of the turns is without it; the logits change."""
     found = generated(state="unmerged", rank=4).metrics
