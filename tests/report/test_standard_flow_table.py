@@ -21,9 +21,12 @@ def test_the_line_stands_in_the_table_and_a_refused_flow_beside_it() -> None:
     failure = Failure(phase="start", message="paged optimisers need a CUDA GPU")
     refused = replace(refused, status=Status.UNSUPPORTED, failure=failure, metrics={}, items={}, series={})
 
-    (table,) = QUESTIONS["standard_flow"].tables(cases_of(ran, refused, record(learning("qlora"))))
+    shown = cases_of(ran, refused, record(learning("qlora")))
+    (table,) = QUESTIONS["standard_flow"].tables(shown)
+    (chart,) = QUESTIONS["standard_flow"].charts(shown)
 
     by_optimizer = {row["optimizer"].text: row for row in table.rows}
     assert by_optimizer["AdamW 8-bit"]["line"].text == LINE
     assert by_optimizer["AdamW 8-bit, paged"]["flow.trainable"].text == "unsupported in start"
+    assert [list(trace["y"]) for trace in chart.figure["data"]] == [list(ran.series["step.loss"])]
     assert any("need a CUDA GPU" in note for note in table.notes)
