@@ -10,7 +10,7 @@ from bench.analysis.families import OPTIONS
 from bench.report.asked import METHOD, Told
 from bench.report.figures import GIB, LOOKS, Chart, drawn, label
 from bench.report.summary import method_label, model_label
-from bench.report.sweeps import TENSORS, Sweep, costs, is_timed, sweeps
+from bench.report.sweeps import TENSORS, Sweep, at_defaults, costs, is_timed, sweeps
 from bench.report.tables import Cell, Column, Table, estimated
 from bench.schema import Kind
 from bench.schema.models import MODELS
@@ -18,6 +18,7 @@ from bench.schema.models import MODELS
 METHODS = ("full", "lora", "qlora")
 APART = ("method", OPTIONS, "learning_rate", "merge", "autocast")
 """What differs between methods that do the same work on one model."""
+OPTIMIZER = "adamw_fused"
 SIZE = "parameters.total"
 NOTE = "Ratios are to full fine-tuning of the same model."
 SYMBOLS = {"measured": "circle", "predicted": "circle-open", "dry": "circle"}
@@ -66,7 +67,7 @@ def _line(method: str, device: str, kind: str, points: Sequence[tuple[Case, Cell
 
 
 def _swept(cases: Sequence[Case]) -> list[Sweep]:
-    chosen = [case for case in cases if case.config.method in METHODS and case.config.base == "plain"]
+    chosen = [case for case in cases if case.config.method in METHODS and at_defaults(case) and _is_usual(case)]
     kinds = ([case for case in chosen if case.kind in RAN], [case for case in chosen if case.kind is Kind.PREDICTED])
     found = [
         sweep
@@ -75,6 +76,10 @@ def _swept(cases: Sequence[Case]) -> list[Sweep]:
                             reference=lambda case: case.config.method == "full")
     ]  # fmt: skip
     return sorted(found, key=lambda sweep: (sweep.cases[0].device, _size(sweep.cases[0])))
+
+
+def _is_usual(case: Case) -> bool:
+    return case.config.base == "plain" and case.config.optimizer == OPTIMIZER
 
 
 def _order(case: Case) -> int:

@@ -11,13 +11,15 @@ from bench.report.figures import Chart
 from bench.report.merges import adapter_label, base_label
 from bench.report.summary import method_label
 from bench.report.sweep_charts import accuracy_chart, cost_chart
-from bench.report.sweeps import Sweep, costs, gives, is_scored, is_timed, sweeps
+from bench.report.sweeps import Sweep, at_defaults, costs, gives, is_scored, is_timed, sweeps
 from bench.report.tables import Cell, Table, case_page
 from bench.schema.catalogue import METHODS
 
 REFERENCE = "lora"
 OTHERS = ("full", "qlora", "lora_8bit")
 """Methods that are no variants: they differ by their base, which a sweep shares."""
+MANY = ("lora", "rslora")
+"""Methods that other questions train in many ways."""
 BASES = ("plain", "nf4")
 
 
@@ -45,19 +47,15 @@ def _on(sweep: Sweep, base: str) -> Sweep:
 
 
 def _swept(cases: Sequence[Case], wanted: Callable[[Case], bool]) -> list[Sweep]:
-    """Return sweeps over methods; of LoRA, of whose ranks and layers there are many cases, the plain one alone."""
-    chosen = [case for case in cases if case.config.method not in OTHERS and not _is_another_lora(case)]
+    """Return sweeps over methods; of LoRA and rsLoRA, of whose ranks there are many cases, the plain one alone."""
+    chosen = [
+        case
+        for case in cases
+        if case.config.method not in OTHERS and (case.config.method not in MANY or at_defaults(case))
+    ]
     found = sweeps(chosen, ("method", "learning_rate", OPTIONS), wanted=wanted, order=_order,
                    reference=lambda case: case.config.method == REFERENCE)  # fmt: skip
     return [sweep for sweep in found if len({case.config.method for case in sweep.cases}) > 1]
-
-
-def _is_another_lora(case: Case) -> bool:
-    """Tell whether a case of LoRA, or of rsLoRA, is one of other questions: not at the defaults."""
-    if case.config.method not in ("lora", "rslora"):
-        return False
-    given = case.config.options
-    return any(given.get(name, known.default) != known.default for name, known in METHODS["lora"].options.items())
 
 
 def _order(case: Case) -> tuple[str, int, float]:
