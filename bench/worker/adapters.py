@@ -12,7 +12,7 @@ import peft
 from bench.errors import UnsupportedError
 from bench.schema import RunConfig
 from bench.worker import bases
-from bench.worker.methods import Method
+from bench.worker.methods import Begin, Method
 from bench.worker.targets import targets, ties
 
 Fields = Callable[[Any, RunConfig], Mapping[str, Any]]
@@ -26,7 +26,21 @@ def nothing_more(*_: Any) -> Mapping[str, Any]:
     return {}
 
 
-def refuse_untrained(model: Any, config: RunConfig) -> None:
+def wrapped(model: Any, config: RunConfig, describe: Callable[[], Any]) -> Any:
+    """Freeze `model` and add the adapter that peft's config from `describe` says.
+
+    Raises `UnsupportedError` in the words of peft's refusal, and where nothing would be trained.
+    """
+    cast = bool(config.options.get("autocast_adapter_dtype", True))
+    try:
+        found = peft.get_peft_model(model, describe(), autocast_adapter_dtype=cast)
+    except (ValueError, TypeError, NotImplementedError, ImportError) as refusal:
+        raise UnsupportedError(f"peft refuses these adapters of {config.method}: {refusal}") from refusal
+    _refuse_untrained(found, config)
+    return found
+
+
+def _refuse_untrained(model: Any, config: RunConfig) -> None:
     """Raise `UnsupportedError` where no weight gets a gradient: a run would end well and have trained nothing."""
     if not any(parameter.requires_grad for parameter in model.parameters()):
         said = config.options.get("targets", "its own")
@@ -65,18 +79,11 @@ class Adapter:
         return {**found, **self.computed(model, config)}
 
     def wrap(self, model: Any, config: RunConfig) -> Any:
-        """Freeze `model` and add the adapter; raises `UnsupportedError` in peft's words."""
+        """Freeze `model` and add the adapter; see `wrapped`."""
         described = getattr(peft, self.config_class, None) if isinstance(self.config_class, str) else self.config_class
         if described is None:
             raise UnsupportedError(f"peft {peft.__version__} has no {self.config_class}, which {config.method} needs.")
-        cast = bool(config.options.get("autocast_adapter_dtype", True))
-        try:
-            settings = described(**self.fields(model, config))
-            wrapped = peft.get_peft_model(model, settings, autocast_adapter_dtype=cast)
-        except (ValueError, TypeError, NotImplementedError, ImportError) as refusal:
-            raise UnsupportedError(f"peft refuses these adapters of {config.method}: {refusal}") from refusal
-        refuse_untrained(wrapped, config)
-        return wrapped
+        return wrapped(model, config, lambda: described(**self.fields(model, config)))
 
     def prepare(self, model: Any, config: RunConfig) -> Any:
         """Make a base, plain or quantised as the config says, ready to train with this adapter; see `wrap`."""
@@ -86,7 +93,15 @@ class Adapter:
         self,
         *,
         optimizer: Callable[[Any, RunConfig], Any] | None = None,
+        begin: Begin | None = None,
         after_step: Callable[[Any, int], None] | None = None,
     ) -> Method:
         """Return the method that trains this adapter, on the base that the config names."""
-        return Method(bases.quantization, self.prepare, saves_adapter=True, optimizer=optimizer, after_step=after_step)
+        return Method(
+            bases.quantization,
+            self.prepare,
+            saves_adapter=True,
+            optimizer=optimizer,
+            begin=begin,
+            after_step=after_step,
+        )

@@ -16,6 +16,7 @@ from bench import cache
 from bench.schema import RunConfig
 from bench.schema.catalogue import DEVICES, METHODS, find, load
 from bench.worker import models, resolved
+from bench.worker.batches import cut
 from bench.worker.devices import Device
 from bench.worker.encoding import Encoder
 from bench.worker.evaluate import Evaluation, evaluate
@@ -90,6 +91,9 @@ def build(logbook: Logbook, named: Named) -> Built:
         encoder = Encoder(tokenizer, chat=task.chat, processor=processor)
         model = open_prepared(named, config, device)
         test, training = _examples(task, config)
+        if method.begin:
+            sequences, _ = cut([encoder.whole(example) for example in training], config.sequence_length)
+            method.begin(model, sequences, config)
     logbook.resolve({**models.facts(manifest), **resolved.settings(model), **_data_facts(task)})
     if test:
         logbook.resolve(task.facts())

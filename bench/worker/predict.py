@@ -139,6 +139,9 @@ def _refuse_unpredictable(config: RunConfig) -> None:
         raise UnsupportedError(f"{config.task} shows images, and what those need is not predicted.")
     if config.memory_limit:
         raise UnsupportedError("a limit on host memory has no meaning for a simulated GPU.")
+    method: Method = load(find("method", METHODS, config.method))
+    if method.begin:
+        raise UnsupportedError(f"{config.method} starts from data, and a prediction has none.")
 
 
 def _note_fit(logbook: Logbook, device: Fake) -> Fit:

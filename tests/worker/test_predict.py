@@ -23,13 +23,15 @@ from bench.worker.logbook import Logbook
 from bench.worker.main import main, recorded
 
 DATA_DECIDES = {
+    "eva": "starts from data",
+    "loftq": "starts from the model's weights",
     "adamss": "numpy|scikit-learn",  # which peft needs here and is not always installed
     "frod": "nonzero",
     "shira": "nonzero",
     "unilora": "bincount",
     "waveft": "nonzero",
 }
-"""Methods that cannot be predicted, and what needs their data."""
+"""Methods that cannot be predicted, and what needs their data or weights."""
 
 SMALL = {
     "architectures": ["LlamaForCausalLM"],

@@ -50,6 +50,21 @@ LORA_FAMILY: Mapping[str, Entry] = MappingProxyType({
                    like_lora(iterations=Option(0, "Iterations of a fast SVD; 0 computes the exact one.", minimum=0))),
     "olora": Entry("bench.worker.methods.olora:METHOD", "OLoRA",
                    "LoRA that starts from the weight's QR decomposition and takes it out of the base.", like_lora()),
+    "eva": Entry("bench.worker.methods.eva:METHOD", "EVA",
+                 "LoRA that starts from the main directions of its layers' inputs in the training data, with higher "
+                 "ranks where they explain more; how many parameters that makes depends on the data.",
+                 like_lora(rho=Option(2.0, "A layer's highest rank over `rank` (peft's default); 1 gives all layers "
+                                           "the same, and as many parameters as LoRA has.", minimum=1.0),
+                           tau=Option(0.99, "Cosine between a direction and the one a batch before from which it is "
+                                            "settled.", minimum=0.0),
+                           use_label_mask=Option(True, "Look at trained tokens alone."),
+                           whiten=Option(False, "Scale directions to the same variance."),
+                           adjust_scaling_factors=Option(True, "Let alpha follow a layer's rank."))),
+    "loftq": Entry("bench.worker.methods.loftq:METHOD", "LoftQ",
+                   "LoRA that starts from what quantising the base to 4 bits takes away; a plain base keeps the "
+                   "quantised values in its own type, and its size.",
+                   like_lora(iterations=Option(1, "How often base and adapter are fitted to each other in turns; 1 is "
+                                                  "peft's default.", minimum=1))),
     "mica": Entry("bench.worker.methods.mica:METHOD", "MiCA",
                   "LoRA whose second matrix is frozen at the weight's smallest singular directions.", like_lora()),
     "kasa": Entry("bench.worker.methods.kasa:METHOD", "KaSA",

@@ -24,4 +24,14 @@ MIXTURES: Mapping[str, Entry] = MappingProxyType({
                     like_lora(experts=EXPERTS,
                               consistency=Option(1.0, "Weight of the divergence between two passes by other routes, "
                                                       "which the loss gets; 0 makes no second pass.", minimum=0.0))),
+    "xlora": Entry("bench.worker.methods.xlora:METHOD", "X-LoRA",
+                   "Several LoRA adapters, whose shares a router says for every token after a pass without them; all "
+                   "are trained from the start. Not merged; answers are generated without a cache.",
+                   like_lora(experts=EXPERTS,
+                             router_layers=Option(1, "Layers of the router.", minimum=1),
+                             router_width=Option(2048, "Width of the router, where it has more than one layer.",
+                                                 minimum=1),
+                             temperature=Option(1.0, "Lower makes shares more unequal.", minimum=0.01),
+                             layerwise=Option(False, "Other shares in every layer."),
+                             top_k=Option(0, "Experts that count for a token; 0 is all.", minimum=0))),
 })  # fmt: skip

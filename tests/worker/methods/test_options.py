@@ -21,7 +21,7 @@ NOT_PEFTS = {
 OTHER = {
     "targets": "q_proj,o_proj", "feedforward": "none", "diagonal_a": "o_proj", "diagonal_b": "q_proj",
     "activation": "gelu", "wavelet_family": "db2", "tokens": "5,7", "decompose_factor": 4, "sparsity": 0.9,
-    "dropout": 0.1, "as_many_as": "q_proj",
+    "dropout": 0.1, "as_many_as": "q_proj", "tau": 0.9,
 }  # fmt: skip
 """Values other than the default, where twice as much is none."""
 
@@ -32,12 +32,15 @@ TOGETHER = {
 }
 """Settings that have an effect or are accepted only with others."""
 
+TESTED_ELSEWHERE = {("loftq", "iterations")}
+"""Of our own code; test_loftq.py has them. X-LoRA's adapters and its router are two configs: test_xlora.py."""
+
 PAIRS = [
     pytest.param(name, option, marks=method.marks)
     for method in every_method()
     for name in method.values
     for option in METHODS[name].options
-    if option not in NOT_PEFTS
+    if option not in NOT_PEFTS and (name, option) not in TESTED_ELSEWHERE and name != "xlora"
 ]
 
 
@@ -53,15 +56,17 @@ def another(name: str, option: Option):
 @pytest.mark.parametrize(("method", "option"), PAIRS)
 def test_every_setting_of_an_adapter_reaches_peft(handed_to_peft, method, option):
     """With another value peft is given something else."""
-    if method in {"qlora", "lora_8bit"}:
-        method = "lora"  # the same adapter; a base without weights cannot be examined for its kernels
+    if method in {"qlora", "lora_8bit", "loftq"}:
+        method = "lora"  # the same adapter; a base without weights cannot be examined for its kernels, or quantised
     beside = TOGETHER.get((method, option), {})
     value = another(option, METHODS[method].options[option])
 
     assert asdict(handed_to_peft(method, **beside, **{option: value})) != asdict(handed_to_peft(method, **beside))
 
 
-@pytest.mark.parametrize("method", [m for m in every_method() if m.values[0] not in {"full", "qlora", "lora_8bit"}])
+@pytest.mark.parametrize(
+    "method", [m for m in every_method() if m.values[0] not in {"full", "qlora", "lora_8bit", "loftq"}]
+)
 def test_defaults_are_lora_s_or_pefts_own(handed_to_peft, method):
     """A method on its own starts from peft's defaults; one that is LoRA and something more from LoRA's settings."""
     found = handed_to_peft(method)

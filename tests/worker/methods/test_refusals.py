@@ -21,12 +21,30 @@ from bench.errors import BadValueError, UnsupportedError
         ("osf", {"rank": 32}, "effective_rank"),
         ("lora_orthogonal", {"rank": 3}, "rank to be even"),
         ("adalora", {"tinit": 10, "steps": 10}, "schedule values"),
+        ("xlora", {"bias": "all"}, "bias"),
         ("glora", {"targets": "embed_tokens"}, "does not support this layer type"),
     ],
 )
 def test_a_refusal_names_the_method_and_quotes_peft(prepared, tiny_config, method, settings, said):
     """Settings that do not fit the model or each other end with peft's own explanation."""
     with pytest.raises(UnsupportedError, match=f"adapters of {method}: .*{said}"):
+        prepared(tiny_config(method, **settings))
+
+
+@pytest.mark.parametrize(
+    ("method", "settings", "said"),
+    [
+        ("xlora", {"gradient_checkpointing": True}, "X-LoRA does not work with gradient checkpointing"),
+        ("xlora", {"base": "nf4"}, "routes X-LoRA's experts on plain layers alone, and not on Linear4bit"),
+        ("xlora", {"base": "int8"}, "and not on Linear8bitLt"),
+        ("loftq", {"base": "int8"}, "loftq has no start for Linear8bitLt"),
+        ("loftq", {"targets": "all-linear+embeddings"}, "loftq has no start for Embedding"),
+        ("loftq", {"device": "fake:l40s"}, "loftq starts from the model's weights, and a prediction has none"),
+    ],
+)
+def test_what_a_method_cannot_start_from_is_told_before_it_trains(prepared, tiny_config, method, settings, said):
+    """A base, a setting or a device that the method has no form for is unsupported, and its record says which."""
+    with pytest.raises(UnsupportedError, match=said):
         prepared(tiny_config(method, **settings))
 
 

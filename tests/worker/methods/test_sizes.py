@@ -30,7 +30,7 @@ MIRROR = 2 * (HIDDEN * HIDDEN + HIDDEN * KEYS) + 3 * HIDDEN * WIDE + 3 * HIDDEN
 SIZES = {
     "full": 115_072,
     "lora": LORA, "qlora": LORA, "lora_8bit": LORA, "rslora": LORA, "loraplus": LORA, "lora_riemannian": LORA,
-    "lora_orthogonal": LORA, "pissa": LORA, "olora": LORA, "velora": LORA,
+    "lora_orthogonal": LORA, "pissa": LORA, "olora": LORA, "velora": LORA, "eva": LORA, "loftq": LORA,
     "dora": LORA + over(ALL, lambda i, o: o),
     "kasa": LORA + over(ALL, lambda i, o: 16),
     "lorafa": over(ALL, lambda i, o: 16 * o),
@@ -39,6 +39,7 @@ SIZES = {
     "bdlora": LORA - over((*ALL[:3], *ALL[4:6]), lambda i, o: 16 * o // 2) - over((ALL[3], ALL[6]), lambda i, o: 8 * i),
     "mora": over(ALL, lambda i, o: ({128: 44, 96: 38, 256: 64}[i + o]) ** 2),  # floor(sqrt((i + o) 16)), made even
     "adamix": 4 * LORA,
+    "xlora": 4 * LORA + HIDDEN * 4 + 4,  # and a router from the last hidden state
     "adalora": over((Q, V), lambda i, o: 12 * (i + o + 1)),
     "vera": over((Q, V), lambda i, o: 256 + o),
     "pvera": over((Q, V), lambda i, o: 2 * 256 + o),

@@ -54,7 +54,8 @@ def test_a_16_bit_base_trains_as_many_weights(prepared, tiny_config, method):
     assert resolved.counts(wide) == resolved.counts(narrow)
 
 
-CHECKPOINTED = [m for m in every_method() if m.values[0] not in {"prefix_tuning", "cartridge"}]  # peft refuses those
+CHECKPOINTED = [m for m in every_method() if m.values[0] not in {"prefix_tuning", "cartridge", "xlora"}]
+"""All but those that are refused; see test_refusals.py."""
 
 
 @pytest.mark.parametrize("method", CHECKPOINTED)
