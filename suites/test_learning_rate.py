@@ -25,7 +25,8 @@ def parameters(work: Work) -> dict[str, object]:
     if work.predicted:
         names = "method_rate", "warmup", "spread_rate"
         return dict.fromkeys(names, "compares what is learned, and a prediction learns nothing")
-    rates = {method: (of[1], of[-1]) if work.scale == "smoke" else of for method, of in RATES.items()}
+    few = {method: tuple(dict.fromkeys((*of[:2], of[-1]))) for method, of in RATES.items()}
+    rates = few if work.scale == "smoke" else RATES
     wanted = tuple(itertools.product((3e-4,) if not work.thorough else RATES["qlora"], WARM_UPS))
     return {
         "method_rate": [{"method": method, "learning_rate": rate} for method, of in rates.items() for rate in of],
