@@ -85,8 +85,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def spelled(value: object) -> str:
-    """Name a parameter's value in a test's id."""
-    return "-".join(f"{part:g}" if isinstance(part, float) else str(part) for part in _parts(value))
+    """Name a parameter's value in a test's id, without spaces."""
+    words = (f"{part:g}" if isinstance(part, float) else str(part) for part in _parts(value))
+    return "-".join(words).replace(" ", "-")
 
 
 def _parts(value: object) -> list[object]:

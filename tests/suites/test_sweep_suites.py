@@ -23,7 +23,7 @@ PLANNED = {
     "sizes": [f"test_cost[smollm2-360m-{method}]" for method in ("full", "lora", "qlora")],
     "learning_rate": ["test_rate[lora-0.0005]", "test_rate[qlora-0.0003]", "test_warmup[0.0003-0.2]"],
     "optimizers": ["test_cost[adafactor]", "test_cost[paged_adamw_8bit]", "test_learning[lion_8bit]"],
-    "recipes": ["test_use_case[faq-as the guide says]", "test_use_case[multimodal-fixed rank]"],
+    "recipes": ["test_use_case[faq-as-the-guide-says]", "test_use_case[multimodal-fixed-rank]"],
     "variants": [f"test_learning[{method}]" for method in ("dora", "pissa", "vera", "ia3", "oft", "randlora")],
 }
 
