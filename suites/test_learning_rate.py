@@ -22,9 +22,6 @@ SPREAD = (2e-4, 1e-3, 5e-3)
 
 def parameters(work: Work) -> dict[str, object]:
     """Return methods with their rates, and warm-ups."""
-    if work.predicted:
-        names = "method_rate", "warmup", "spread_rate"
-        return dict.fromkeys(names, "compares what is learned, and a prediction learns nothing")
     few = {method: tuple(dict.fromkeys((*of[:2], of[-1]))) for method, of in RATES.items()}
     rates = few if work.scale == "smoke" else RATES
     wanted = tuple(itertools.product((3e-4,) if not work.thorough else RATES["qlora"], WARM_UPS))

@@ -15,17 +15,9 @@ OF_BITSANDBYTES = (
     "adamw_32bit", "adamw_8bit", "paged_adamw_32bit", "paged_adamw_8bit", "lion_32bit", "lion_8bit", "ademamix_8bit",
 )  # fmt: skip
 OPTIMIZERS = (*OF_TORCH, *OF_BITSANDBYTES)
+LEARNERS = tuple(name for name in OPTIMIZERS if not name.startswith("paged"))
+"""Those that page learn what the others do."""
 ON_MATRICES = ("adamw_fused", "adamw_8bit", "muon")
-
-
-def parameters(work: Work) -> dict[str, object]:
-    """Return the optimisers that learn on this device; those that page learn what the others do."""
-    learning = tuple(name for name in OPTIMIZERS if not name.startswith("paged"))
-    nothing = "compares what is learned, and a prediction learns nothing"
-    return {
-        "learner": nothing if work.predicted else learning,
-        "matrix_learner": nothing if work.predicted else ON_MATRICES,
-    }
 
 
 def rate(work: Work, method: str, optimizer: str) -> float:
@@ -53,12 +45,14 @@ def test_cost_on_matrices(measure, work, optimizer):
     measure(work.speed("lora", optimizer=optimizer, infer_tokens=0, merge=False), rounds=1)
 
 
-def test_learning(measure, work, learner):
+@pytest.mark.parametrize("optimizer", LEARNERS)
+def test_learning(measure, work, optimizer):
     """Accuracy and loss after full fine-tuning."""
-    settings = {"optimizer": learner, "learning_rate": rate(work, "full", learner)}
+    settings = {"optimizer": optimizer, "learning_rate": rate(work, "full", optimizer)}
     measure(work.short("full", **settings), rounds=work.seeds)
 
 
-def test_learning_on_matrices(measure, work, matrix_learner):
+@pytest.mark.parametrize("optimizer", ON_MATRICES)
+def test_learning_on_matrices(measure, work, optimizer):
     """Accuracy and loss after LoRA."""
-    measure(work.short("lora", optimizer=matrix_learner), rounds=work.seeds)
+    measure(work.short("lora", optimizer=optimizer), rounds=work.seeds)

@@ -17,12 +17,7 @@ def parameters(work: Work) -> dict[str, object]:
     """Return the ranks, fewer where another rule than the first is tried on a CPU."""
     ranks = (1, 16, 128) if work.scale == "smoke" else (1, 2, 4, 8, 16, 32, 64, 128)
     few = (4, 64) if work.scale == "smoke" else ranks if work.thorough else (4, 64, 128)
-    nothing = "compares what is learned, and a prediction learns nothing"
-    return {
-        "rank": ranks,
-        "learned_rank": nothing if work.predicted else ranks,
-        "other_rank": nothing if work.predicted else few,
-    }
+    return {"rank": ranks, "other_rank": few}
 
 
 def test_cost(measure, work, rank):
@@ -30,9 +25,9 @@ def test_cost(measure, work, rank):
     measure(work.speed("lora", rank=rank, alpha=2 * rank, infer_tokens=0, merge=False), rounds=1)
 
 
-def test_learning(measure, work, learned_rank):
+def test_learning(measure, work, rank):
     """Accuracy by rank, alpha twice the rank."""
-    measure(work.short("lora", rank=learned_rank, alpha=2 * learned_rank), rounds=work.seeds)
+    measure(work.short("lora", rank=rank, alpha=2 * rank), rounds=work.seeds)
 
 
 def test_same_alpha(measure, work, other_rank):

@@ -20,10 +20,9 @@ ON_CPU = {"faq": (900, 50), "humaneval": (48, 16), "pubmedqa": (96, 60), "shapes
 
 def parameters(work: Work) -> dict[str, object]:
     """Return every recipe with its variants, by name."""
-    nothing = "compares what is learned, and a prediction learns nothing"
     named = [{"use": name, "variant": variant} for name, recipe in RECIPES.items() for variant in recipe.variants]
     few = [case for case in named if list(RECIPES[case["use"]].variants).index(case["variant"]) < 2]
-    return {"case": nothing if work.predicted else few if work.scale == "smoke" else named}
+    return {"case": few if work.scale == "smoke" else named}
 
 
 def recipe(work: Work, use: str, variant: str) -> RunConfig:

@@ -24,14 +24,8 @@ FASTER = {"vera": 10.0, "ia3": 10.0}
 
 
 def parameters(work: Work) -> dict[str, object]:
-    """Return the methods by what they are trained on."""
-    nothing = "compares what is learned, and a prediction learns nothing"
-    on_4_bits = VARIANTS if work.thorough else FEW
-    small = ("lora", "dora", "vera") if work.scale == "smoke" else on_4_bits
-    return {
-        "learner": nothing if work.predicted else VARIANTS,
-        "learner_on_4_bits": nothing if work.predicted else small,
-    }
+    """Return the methods that are trained on 4 bits."""
+    return {"on_4_bits": ("lora", "dora", "vera") if work.scale == "smoke" else VARIANTS if work.thorough else FEW}
 
 
 def settings(work: Work, method: str) -> dict[str, object]:
@@ -50,11 +44,12 @@ def test_cost(measure, work, method):
     measure(work.speed(method, infer_tokens=0, **settings(work, method)), rounds=1)
 
 
-def test_learning(measure, work, learner):
+@pytest.mark.parametrize("method", VARIANTS)
+def test_learning(measure, work, method):
     """Accuracy on a plain base."""
-    measure(work.short(learner, **settings(work, learner)), rounds=work.seeds)
+    measure(work.short(method, **settings(work, method)), rounds=work.seeds)
 
 
-def test_learning_on_4_bits(measure, work, learner_on_4_bits):
+def test_learning_on_4_bits(measure, work, on_4_bits):
     """Accuracy on a base in NF4."""
-    measure(work.short(learner_on_4_bits, base="nf4", **settings(work, learner_on_4_bits)), rounds=work.seeds)
+    measure(work.short(on_4_bits, base="nf4", **settings(work, on_4_bits)), rounds=work.seeds)

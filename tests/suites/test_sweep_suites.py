@@ -47,13 +47,3 @@ def test_what_the_question_is_about_is_planned(tmp_path: Path, name: str) -> Non
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert [test for test in PLANNED[name] if f"{test}: " not in done.stdout] == []
-
-
-@pytest.mark.parametrize("name", TITLES)
-def test_costs_are_predicted_and_lessons_are_not(tmp_path: Path, name: str) -> None:
-    """On a simulated GPU the plan holds what memory says something about, and nothing that would have to be learned."""
-    done = suites("--collect-only", "-q", "--device", "fake:l40s", "--results", tmp_path, suite=f"test_{name}.py")
-
-    planned = [line.partition("[")[0] for line in done.stdout.splitlines() if ": 1 x " in line]
-    assert ("test_cost" in planned) is (name not in {"learning_rate", "recipes"})
-    assert not {"test_learning", "test_rate", "test_use_case"} & set(planned)
