@@ -48,9 +48,9 @@ def test_named_targets_are_the_layers_adapted(prepared, tiny_config):
     assert described["adapter.alpha"] == 8
 
 
-def test_targets_that_do_not_exist_are_refused_in_pefts_words(prepared, tiny_config):
-    """A wrong module name is a result `unsupported` that quotes the library."""
-    with pytest.raises(UnsupportedError, match="not found in the base model"):
+def test_targets_that_do_not_exist_are_refused_by_name(prepared, tiny_config):
+    """A wrong module name is a result `unsupported` that names it."""
+    with pytest.raises(UnsupportedError, match="has no module called query"):
         prepared(tiny_config("lora", targets="query"))
 
 
