@@ -107,14 +107,22 @@ def _adapters(model: Any) -> dict[str, Scalar]:
         found["adapter.layers"] = len(adapted)
         found["adapter.targets"] = ", ".join(sorted({name.rpartition(".")[2] for name in adapted}))
     general = {setting.name for setting in fields(PeftConfig)}
-    for setting in fields(settings):
-        value = getattr(settings, setting.name)
-        value = getattr(value, "value", value)  # of an enumeration
-        name = _shared_name(setting.name, kind)
-        known = isinstance(value, bool | int | float | str) and setting.name not in general
-        if known and (name in SHARED or value != setting.default):
-            found[f"adapter.{name}"] = value
+    for told in (*_experts(model), settings):
+        of_kind = str(getattr(told.peft_type, "value", told.peft_type))
+        for setting in fields(told):
+            value = getattr(told, setting.name)
+            value = getattr(value, "value", value)  # of an enumeration
+            name = _shared_name(setting.name, of_kind)
+            known = isinstance(value, bool | int | float | str) and setting.name not in general
+            if known and (name in SHARED or value != setting.default):
+                found[f"adapter.{name}"] = value
     return found
+
+
+def _experts(model: Any) -> list[Any]:
+    """Return the settings of the first of X-LoRA's experts, which are alike; none of other adapters."""
+    inner = getattr(model.base_model, "lora_model", None)
+    return [found for name, found in getattr(inner, "peft_config", {}).items() if name != "default"][:1]
 
 
 def _shared_name(name: str, kind: str) -> str:
