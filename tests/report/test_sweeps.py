@@ -167,3 +167,10 @@ def test_sizes_show_runs_and_predictions_apart() -> None:
     assert sorted({row["kind"].text for row in found.rows}) == ["measured", "predicted"]
     assert len(found.rows) == 5
     assert "on the largest model: SmolLM2-1.7B-Instruct Full, predicted" in chart.finding
+
+
+def test_two_rates_of_one_optimizer_are_no_sweep_of_optimizers() -> None:
+    """A rate may differ between optimisers, but alone it is another question's: one optimiser is not compared."""
+    records = scored(60, learning_rate=2e-4), scored(30, learning_rate=5e-3)
+
+    assert table_of("optimizers", "give", *records).rows == ()
