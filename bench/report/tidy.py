@@ -77,7 +77,8 @@ def _reasons(rows: Iterable[Row], keys: Collection[str]) -> Iterable[str]:
 def _referring(cell: Cell, numbers: Mapping[str, int]) -> Cell:
     if cell.value is not None or cell.brief:
         return cell
-    return replace(cell, brief=f"absent ({numbers[cell.reason]})" if _explained(cell) else NOTHING)
+    number = numbers.get(cell.reason)  # a column that is no figure may lack a number for a reason without a note
+    return replace(cell, brief=NOTHING if number is None else f"absent ({number})")
 
 
 def _left_out(rows: Iterable[Row], empty: Collection[Column]) -> list[str]:

@@ -174,3 +174,13 @@ def test_two_rates_of_one_optimizer_are_no_sweep_of_optimizers() -> None:
     records = scored(60, learning_rate=2e-4), scored(30, learning_rate=5e-3)
 
     assert table_of("optimizers", "give", *records).rows == ()
+
+
+@pytest.mark.parametrize("name", SWEPT)
+def test_predicted_lessons_are_shown_without_what_is_learned(name: str) -> None:
+    """On a simulated GPU nothing is scored: the tables stand, and beside the reference there is nothing."""
+    records = [predicted(scored(60, **settings).config.but(method="lora")) for settings in SWEPT[name]]
+
+    found = QUESTIONS[name].tables(cases_of(*records))
+
+    assert [row["beside"].text for table in found for row in table.rows if "beside" in row] in ([], ["-"] * 2)
