@@ -32,8 +32,14 @@ def model_class(architecture: str, origin: str) -> Any:
 
 def fetched_class(manifest: Manifest) -> Any:
     """Return transformers' class for a fetched model."""
-    described = json.loads(Path(manifest.folder, "config.json").read_text())
+    described = _described(manifest)
     return model_class((described.get("architectures") or ["unknown"])[0], manifest.origin)
+
+
+def _described(manifest: Manifest) -> dict[str, Any]:
+    """Read what a fetched model says of itself."""
+    described: dict[str, Any] = json.loads(Path(manifest.folder, "config.json").read_text())
+    return described
 
 
 def stored_weights(manifest: Manifest) -> dict[str, Any]:
@@ -56,8 +62,7 @@ def open_processor(manifest: Manifest) -> Any:
 
     Raises `MissingPackageError` without the packages that read images.
     """
-    described = json.loads(Path(manifest.folder, "config.json").read_text())
-    if "vision_config" not in described:
+    if "vision_config" not in _described(manifest):
         return None
     try:
         return transformers.AutoProcessor.from_pretrained(

@@ -74,12 +74,16 @@ def muon(parameters: Parameters, config: RunConfig) -> torch.optim.Optimizer:
         raise UnsupportedError(f"torch refuses: {refusal}") from refusal
 
 
+NOT_PAGED = "paged optimisers need a CUDA GPU; elsewhere bitsandbytes pages nothing."
+"""Why a paged optimiser is refused where bitsandbytes would quietly not page."""
+
+
 def _pageable(parameters: Parameters) -> list[Any]:
     """Refuse where bitsandbytes would quietly not page; parameters may come in groups."""
     found = list(parameters)
     groups = [given["params"] if isinstance(given, dict) else [given] for given in found]
     if any(parameter.device.type != "cuda" for group in groups for parameter in group):
-        raise UnsupportedError("paged optimisers need a CUDA GPU; elsewhere bitsandbytes pages nothing.")
+        raise UnsupportedError(NOT_PAGED)
     return found
 
 

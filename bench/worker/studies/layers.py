@@ -12,7 +12,7 @@ import bitsandbytes as bnb
 import torch
 from safetensors.torch import load_file, save_file
 
-from bench.errors import MissingPackageError, UnsupportedError
+from bench.errors import MissingPackageError
 from bench.worker.quantized import REPACKING_SWITCH, reference_weight
 from bench.worker.refusals import refusing
 
@@ -98,7 +98,7 @@ def _of_hqq(weight: torch.Tensor, bias: torch.Tensor | None, form: Form, device:
         from hqq.core.quantize import BaseQuantizeConfig, HQQLinear
     except ModuleNotFoundError as missing:
         name = missing.name or "hqq"
-        raise UnsupportedError(str(MissingPackageError(name, "format 'hqq'", "pip install 'ftbench[hqq]'"))) from None
+        raise MissingPackageError(name, "format 'hqq'", "pip install 'ftbench[hqq]'") from None
     plain = torch.nn.Linear(*_sizes(weight), bias=bias is not None)
     plain.weight = torch.nn.Parameter(weight.clone(), requires_grad=False)
     if bias is not None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import math
 import warnings
 from typing import Any
 
@@ -20,6 +19,7 @@ from bench.worker.batches import cut, padded
 from bench.worker.build import Built, begin, build
 from bench.worker.encoding import Tokens
 from bench.worker.logbook import Logbook
+from bench.worker.optimizers import NOT_PAGED
 from bench.worker.probes.owners import tensors_in
 from bench.worker.refusals import refusing
 from bench.worker.run import note_evaluation
@@ -56,7 +56,7 @@ def _arguments(logbook: Logbook) -> TrainingArguments:
     if config.optimizer not in OPTIM:
         raise UnsupportedError(f"transformers' Trainer does not know the optimizer {config.optimizer!r}.")
     if on_cpu and config.optimizer.startswith("paged"):
-        raise UnsupportedError("paged optimisers need a CUDA GPU; elsewhere bitsandbytes pages nothing.")
+        raise UnsupportedError(NOT_PAGED)
     with refusing("TrainingArguments"):
         return TrainingArguments(
             output_dir=str(logbook.folder / "trainer"),
@@ -76,6 +76,7 @@ def _arguments(logbook: Logbook) -> TrainingArguments:
             seed=config.seed,
             use_cpu=on_cpu,
             dataloader_pin_memory=not on_cpu,
+            remove_unused_columns=False,  # rows are sequences, and have no columns
             report_to="none",
             disable_tqdm=True,
         )
@@ -97,7 +98,6 @@ def _trainer(built: Built, arguments: TrainingArguments, config: RunConfig) -> T
         batch = padded(rows, built.encoder.pad_id)
         return {"attention_mask": batch.attention_mask, **batch.on("cpu")}
 
-    arguments.remove_unused_columns = False  # rows are sequences, and have no columns
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         return Trainer(model=built.model, args=arguments, train_dataset=sequences, data_collator=collate)
@@ -106,7 +106,7 @@ def _trainer(built: Built, arguments: TrainingArguments, config: RunConfig) -> T
 def _note_training(logbook: Logbook, trainer: Trainer) -> None:
     """Keep the losses that the Trainer logged, every step's, and the bytes of the optimiser's state."""
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-    logbook.keep_series("step.loss", [loss if math.isfinite(loss) else None for loss in losses])
+    logbook.keep_series("step.loss", losses)
     logbook.metrics["paging.state_bytes"] = sum(tensor.nbytes for tensor in tensors_in(trainer.optimizer.state))
     kind = type(getattr(trainer.optimizer, "optimizer", trainer.optimizer))
     logbook.resolve({"optimizer.class": f"{kind.__module__}.{kind.__name__}"})
