@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import msgspec
 
@@ -30,6 +30,14 @@ def families(cases: Sequence[Case], by: Collection[str], fewest: int = 2) -> lis
         shared = [case.device, case.kind.value, case.stack, settings(case.config, without=by)]
         found[msgspec.json.encode(shared, order="sorted")].append(case)
     return [tuple(group) for group in found.values() if len(group) >= fewest]
+
+
+def largest(cases: Sequence[Case], alike: Callable[[Case], object]) -> list[Case]:
+    """Return the cases for which `alike` says the same of which there are most; ties go to the first."""
+    groups: dict[object, list[Case]] = defaultdict(list)
+    for case in cases:
+        groups[alike(case)].append(case)
+    return max(groups.values(), key=len, default=[])
 
 
 def settings(config: RunConfig, without: Collection[str] = ()) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from statistics import fmean
 from typing import Literal
 
@@ -19,7 +20,7 @@ def accuracy_difference(top: Case, bottom: Case, items: str = "after") -> Estima
 
     None where they share no seed.
     """
-    return difference(_answers(top, items), _answers(bottom, items))
+    return difference(answers(top, items), answers(bottom, items))
 
 
 def difference(top: Answers, bottom: Answers) -> Estimate | None:
@@ -39,7 +40,7 @@ def difference(top: Answers, bottom: Answers) -> Estimate | None:
     n = lengths.pop()
     if all(top[seed] == bottom[seed] for seed in seeds):
         return Estimate(0.0, None, None, len(seeds), f"all {n} items answered alike; no interval")
-    low, high = _bootstrap([top[seed] for seed in seeds], [bottom[seed] for seed in seeds])
+    low, high = _bootstrap(tuple(top[seed] for seed in seeds), tuple(bottom[seed] for seed in seeds))
     covers = f"{n} items and {len(seeds)} seeds" if len(seeds) > 1 else f"{n} items of one seed, not over training"
     return Estimate(fmean(gaps), low, high, len(seeds), f"95 % paired bootstrap interval over {covers}")
 
@@ -55,7 +56,7 @@ def verdict(found: Estimate | None) -> Verdict:
     return "better" if found.value > 0 else "worse"
 
 
-def _answers(case: Case, items: str) -> Answers:
+def answers(case: Case, items: str) -> Answers:
     """Return the newest answers of every seed of a case."""
     return {run.record.config.seed: run.record.items[items] for run in case.ok if run.record.items.get(items)}
 
@@ -64,7 +65,8 @@ def _share(bits: str) -> float:
     return bits.count("1") / len(bits)
 
 
-def _bootstrap(tops: list[str], bottoms: list[str]) -> tuple[float, float]:
+@lru_cache(maxsize=4096)  # a cell, its verdict and its chart ask the same, and each answer takes tens of milliseconds
+def _bootstrap(tops: tuple[str, ...], bottoms: tuple[str, ...]) -> tuple[float, float]:
     import numpy as np
 
     random = np.random.default_rng(BOOTSTRAP_SEED)

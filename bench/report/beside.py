@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from bench.analysis import stats
-from bench.analysis.cases import Case, estimate
+from bench.analysis.cases import Case
 from bench.analysis.paired import accuracy_difference, verdict
 from bench.report.display import POINTS
 from bench.report.tables import Cell, case_page, ending, sources
-from bench.schema.metrics import METRICS
 
 WORDS = {"better": "better", "worse": "worse", "tie": "tie", "unknown": ""}
 
@@ -41,8 +40,3 @@ def ratio_cell(case: Case, other: Case, metric: str) -> Cell:
         found.value, "x", found.low, found.high, found.n, found.how,
         kind="derived", link=case_page(case), metric=metric, runs=sources(case), against=sources(other),
     )  # fmt: skip
-
-
-def is_known(case: Case, metric: str) -> bool:
-    """Tell whether a case's runs hold a metric. Raises `UnknownNameError`."""
-    return metric in METRICS and estimate(case, metric) is not None

@@ -8,7 +8,6 @@ from typing import Any
 from bench.analysis.cases import Case, newest, ran
 from bench.analysis.families import families
 from bench.report.figures import Chart, drawn, label
-from bench.report.generation import number
 from bench.report.merges import BASES, adapter_on_layers, base_label
 from bench.report.tables import Cell, Column, Table, estimated
 
@@ -68,7 +67,7 @@ def _by_count(
     numbers = [count(case) for case in chosen]
     traces = [
         {"type": "scatter", "mode": "lines+markers", "name": label(metrics[metric]), "x": numbers,
-         "y": [number(cell) * scale if cell.is_number else None for cell in row]}
+         "y": [cell.number * scale if cell.is_number else None for cell in row]}
         for metric, row in known.items()
     ]  # fmt: skip
     layout: dict[str, Any] = {

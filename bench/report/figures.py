@@ -59,7 +59,7 @@ def tradeoff(found: Comparison, key: str) -> Chart | None:
         "yaxis": {"title": {"text": "test items right, %"}},
         "showlegend": False,
     }
-    least = min(both, key=lambda m: _of(memory[m]))
+    least = min(both, key=lambda m: memory[m].number)
     finding = (
         f"{_most_accurate({m: accuracy[m] for m in both})}; {method_label(least)} has "
         f"the lowest peak of {what} memory while training ({_brief(memory[least])})."
@@ -71,7 +71,7 @@ def tradeoff(found: Comparison, key: str) -> Chart | None:
 
 def _most_accurate(accuracy: Mapping[str, Cell]) -> str:
     """Name the method with most items right only where its interval lies above all the others'."""
-    best = max(accuracy, key=lambda m: _of(accuracy[m]))
+    best = max(accuracy, key=lambda m: accuracy[m].number)
     others = [cell.high for method, cell in accuracy.items() if method != best]
     low = accuracy[best].low
     if others and low is not None and all(high is not None and high < low for high in others):
@@ -82,11 +82,11 @@ def _most_accurate(accuracy: Mapping[str, Cell]) -> str:
 
 def _point(method: str, memory: Cell, accuracy: Cell) -> dict[str, Any]:
     colour, symbol, _ = LOOKS.get(method, OTHER_LOOK)
-    y = 100 * _of(accuracy)
+    y = 100 * accuracy.number
     bars = {"error_y": _bars(y, 100, accuracy)} if accuracy.low is not None else {}
     return {
         "type": "scatter", "mode": "markers+text", "name": label(method_label(method)),
-        "x": [_of(memory) / GIB], "y": [y], "text": [label(method_label(method))], "textposition": "middle right",
+        "x": [memory.number / GIB], "y": [y], "text": [label(method_label(method))], "textposition": "middle right",
         "marker": {"color": colour, "symbol": symbol, "size": 13}, "cliponaxis": False,
         "hovertemplate": "%{text}: %{x:.3g} GiB, %{y:.3g} %<extra></extra>", **bars,
     }  # fmt: skip
@@ -104,11 +104,13 @@ def _speeds(found: Comparison, key: str) -> Chart | None:
         return None
     traces = []
     for method, cell in known.items():
-        bars = {"error_y": _bars(_of(cell), 1, cell)} if cell.low is not None else {}
+        bars = {"error_y": _bars(cell.number, 1, cell)} if cell.low is not None else {}
         name = label(method_label(method))
         colour = LOOKS.get(method, OTHER_LOOK)[0]
-        traces.append({"type": "bar", "name": name, "x": [name], "y": [_of(cell)], "marker": {"color": colour}, **bars})
-    fastest = max(known, key=lambda m: _of(known[m]))
+        traces.append(
+            {"type": "bar", "name": name, "x": [name], "y": [cell.number], "marker": {"color": colour}, **bars}
+        )
+    fastest = max(known, key=lambda m: known[m].number)
     finding = f"{method_label(fastest)} trains fastest: {_brief(known[fastest])}. No test set was scored."
     rows = tuple({"method": Cell(method_label(m)), "speed": cell} for m, cell in cells.items())
     table = Table("Training speed", (Column("method", "method"), Column("speed", "tokens/s")), rows)
@@ -129,7 +131,7 @@ def phases(found: Comparison, key: str) -> Chart | None:
         if known:
             traces.append({
                 "type": "bar", "name": label(method_label(method)), "x": [text for text, _ in known],
-                "y": [_of(cell) / GIB for _, cell in known], "marker": {"color": LOOKS.get(method, OTHER_LOOK)[0]},
+                "y": [cell.number / GIB for _, cell in known], "marker": {"color": LOOKS.get(method, OTHER_LOOK)[0]},
                 "hovertemplate": "%{x}: %{y:.3g} GiB<extra>%{fullData.name}</extra>",
             })  # fmt: skip
     trained = {str(row["method"].value): row["train"] for row in rows if row["train"].is_number}
@@ -181,10 +183,6 @@ def _memory_metric(matched: Matched, phase: str) -> str:
     allocated = f"{phase}.peak_allocated"
     good = [case for case in matched.cases.values() if case.ok]
     return allocated if all(case.values(allocated) for case in good) else f"{phase}.peak_resident"
-
-
-def _of(cell: Cell) -> float:
-    return float(cell.value) if isinstance(cell.value, (int, float)) else float("nan")
 
 
 def _brief(cell: Cell) -> str:

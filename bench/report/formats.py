@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench.analysis.cases import Case, newest, ran
-from bench.analysis.families import setting
+from bench.analysis.families import largest, setting
 from bench.report.figures import Chart, drawn, label
 from bench.report.tables import Cell, Column, Table, estimated
 from bench.schema.metrics import METRICS
@@ -74,7 +74,7 @@ def against_bits(cases: Sequence[Case], metric: str, key: str, what: str, unit: 
     """Points of a metric against bits a weight, one a case, of the model of which there are most."""
     chosen = _of_one_model(cases)
     found = [(case, estimated(case, BITS), estimated(case, metric)) for case in chosen]
-    known = [row for row in found if row[1].is_number and row[2].is_number and _number(row[2]) > 0]
+    known = [row for row in found if row[1].is_number and row[2].is_number and row[2].number > 0]
     if len(known) < 2:
         return None
     factor = 100 if unit == "%" else 1
@@ -87,7 +87,7 @@ def against_bits(cases: Sequence[Case], metric: str, key: str, what: str, unit: 
     }
     rows = tuple({"format": Cell(name(case)), "bits": bits, "value": value} for case, bits, value in known)
     columns = Column("format", "format"), Column("bits", "bits a weight"), Column("value", what, METRICS[metric].about)
-    least, most = (choose(known, key=lambda row: _number(row[2])) for choose in (min, max))
+    least, most = (choose(known, key=lambda row: row[2].number) for choose in (min, max))
     finding = (
         f"{what[0].upper()}{what[1:]}: least with {name(least[0])} ({least[2].text} at {least[1].text}), most with "
         f"{name(most[0])} ({most[2].text} at {most[1].text})."
@@ -96,23 +96,18 @@ def against_bits(cases: Sequence[Case], metric: str, key: str, what: str, unit: 
 
 
 def _of_one_model(cases: Sequence[Case]) -> list[Case]:
-    groups: dict[tuple[object, ...], list[Case]] = {}
-    for case in cases:
-        alike = (setting(case.config, asked) for asked in ("model", "task", "dtype"))
-        groups.setdefault((case.device, case.stack, *alike), []).append(case)
-    return max(groups.values(), key=len, default=[])
+    def alike(case: Case) -> tuple[object, ...]:
+        return case.device, case.stack, *(setting(case.config, asked) for asked in ("model", "task", "dtype"))
+
+    return largest(cases, alike)
 
 
 def _points(group: str, rows: Sequence[tuple[Case, Cell, Cell]], factor: int) -> dict[str, Any]:
     colour, symbol = LOOKS.get(group, OTHER)
     return {
         "type": "scatter", "mode": "markers", "name": group,
-        "x": [_number(bits) for _, bits, _ in rows], "y": [factor * _number(value) for _, _, value in rows],
+        "x": [bits.number for _, bits, _ in rows], "y": [factor * value.number for _, _, value in rows],
         "text": [label(name(case)) for case, _, _ in rows],
         "marker": {"color": colour, "symbol": symbol, "size": 11},
         "hovertemplate": "%{text}: %{x:.3g} bits, %{y:.3g}<extra></extra>",
     }  # fmt: skip
-
-
-def _number(cell: Cell) -> float:
-    return float(cell.value) if isinstance(cell.value, (int, float)) else float("nan")

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.analysis.cases import Case, newest, ran
+from bench.analysis.families import largest
 from bench.report.figures import Chart, drawn, label
 from bench.report.merges import BASES, adapter_on_layers, base_label
 from bench.report.tables import Cell, Column, Table, estimated
@@ -65,7 +66,7 @@ def slowdowns(cases: Sequence[Case]) -> Chart | None:
     if not known:
         return None
     trace = {
-        "type": "scatter", "mode": "markers", "x": [number(cell) for _, cell in known.values()],
+        "type": "scatter", "mode": "markers", "x": [cell.number for _, cell in known.values()],
         "y": [label(text) for text in known],
         "marker": {"size": 11, "color": [COLOURS[state(case)] for case, _ in known.values()]},
         "error_x": {"type": "data", "symmetric": False,
@@ -91,7 +92,7 @@ def _slowdown_finding(known: Mapping[str, tuple[Case, Cell]], work: str) -> str:
     check = f" The base against itself: {', '.join(alone)}." if alone else ""
     if not adapters:
         return f"Generating {work} tokens.{check}"
-    most, least = (pick(adapters, key=lambda text: number(adapters[text])) for pick in (max, min))
+    most, least = (pick(adapters, key=lambda text: adapters[text].number) for pick in (max, min))
     ends = f"{adapters[most].text} ({most})"
     if most != least:
         ends += f" at most, {adapters[least].text} ({least}) at least"
@@ -106,7 +107,7 @@ def speeds(cases: Sequence[Case]) -> Chart | None:
     works = [work_label(case) for case in chosen]
     cells = {speed: [estimated(case, speed) for case in chosen] for speed in SPEEDS}
     traces = [
-        {"type": "bar", "name": text, "x": works, "y": [number(cell) for cell in cells[speed]],
+        {"type": "bar", "name": text, "x": works, "y": [cell.number for cell in cells[speed]],
          "marker": {"color": colour}}
         for speed, (text, colour) in SPEEDS.items()
     ]  # fmt: skip
@@ -128,26 +129,13 @@ def speeds(cases: Sequence[Case]) -> Chart | None:
 
 
 def _of_one_work(cases: Sequence[Case]) -> list[Case]:
-    return _largest(cases, lambda case: (case.device, case.stack, case.config.model, work_label(case)))
+    return largest(cases, lambda case: (case.device, case.stack, case.config.model, work_label(case)))
 
 
 def _of_one_adapter(cases: Sequence[Case]) -> list[Case]:
     unmerged = [case for case in cases if state(case) == "unmerged"]
-    return _largest(unmerged, lambda case: (case.device, case.stack, case.config.model, name(case)))
-
-
-def _largest(cases: Sequence[Case], alike: Any) -> list[Case]:
-    """Return the cases that are alike of which there are most; ties go to the first."""
-    groups: dict[object, list[Case]] = {}
-    for case in cases:
-        groups.setdefault(alike(case), []).append(case)
-    return max(groups.values(), key=len, default=[])
+    return largest(unmerged, lambda case: (case.device, case.stack, case.config.model, name(case)))
 
 
 def _reach(end: float | None, cell: Cell) -> float:
-    return abs((number(cell) if end is None else end) - number(cell))
-
-
-def number(cell: Cell) -> float:
-    """Return a cell's number; nan where it holds none."""
-    return float(cell.value) if isinstance(cell.value, (int, float)) else float("nan")
+    return abs((cell.number if end is None else end) - cell.number)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from bench.analysis.cases import Case
 from bench.report.summary import method_cell, model_label, task_label, work_cell
 from bench.report.tables import Cell, Column
-from bench.schema.catalogue import METHODS
 from bench.schema.config import Protocol
 from bench.schema.protocols import PROTOCOLS
 
@@ -27,13 +26,7 @@ def _loop(case: Case) -> str:
 
 def _options(case: Case) -> str:
     """List the method's options that differ from its defaults; the rank stands beside the method's name."""
-    config = case.config
-    known = METHODS[config.method].options if config.method in METHODS else {}
-    return ", ".join(
-        f"{name} {value}"
-        for name, value in config.options.items()
-        if name != "rank" and (name not in known or value != known[name].default)
-    )
+    return ", ".join(f"{name} {value}" for name, value in case.config.changed_options.items() if name != "rank")
 
 
 APART: Mapping[str, tuple[str, Callable[[Case], str]]] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from bench.analysis.cases import Case, newest, ran
+from bench.analysis.families import largest
 from bench.report.tables import ending
 from bench.schema.studies import STUDIES
 
@@ -30,10 +31,7 @@ def kernels(cases: Sequence[Case]) -> list[Case]:
 
 def latest(cases: Sequence[Case]) -> list[Case]:
     """Return the checks on one device under its newest stack: the device with most of them."""
-    groups: dict[str, list[Case]] = {}
-    for case in newest(kernels(cases)):
-        groups.setdefault(case.device, []).append(case)
-    return max(groups.values(), key=len, default=[])
+    return largest(newest(kernels(cases)), lambda case: case.device)
 
 
 def _order(case: Case) -> tuple[object, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.analysis.cases import Case, newest, ran
-from bench.analysis.families import setting
+from bench.analysis.families import largest, setting
 from bench.report.figures import Chart, drawn, label
 from bench.report.summary import method_label
 from bench.report.tables import Cell, Column, Table, estimated
@@ -92,12 +92,12 @@ def kept_by_way(cases: Sequence[Case]) -> Chart | None:
     if not known:
         return None
     trace = {
-        "type": "bar", "x": [label(text) for text in known], "y": [100 * _number(cell) for cell in known.values()],
+        "type": "bar", "x": [label(text) for text in known], "y": [100 * cell.number for cell in known.values()],
         "marker": {"color": [COLOURS.get(held(found[text][0]), OTHER[0]) for text in known]},
     }  # fmt: skip
     layout = {"yaxis": {"title": {"text": "of the update kept in the weights, %"}}, "showlegend": False}
-    worst = max(known, key=lambda text: abs(1 - _number(known[text])))
-    best = min(known, key=lambda text: abs(1 - _number(known[text])))
+    worst = max(known, key=lambda text: abs(1 - known[text].number))
+    best = min(known, key=lambda text: abs(1 - known[text].number))
     finding = f"Of the update, {known[worst].text} is in the weights merged {worst}, {known[best].text} merged {best}."
     rows = tuple({"way": Cell(text), "kept": cell, "size": estimated(found[text][0], SIZE)}
                  for text, cell in known.items())  # fmt: skip
@@ -110,12 +110,11 @@ def _alike(cases: Sequence[Case], *settings: str) -> list[Case]:
 
     Ties go to the first. Merges in rounds are left out: they give no merged model.
     """
-    groups: dict[tuple[object, ...], list[Case]] = {}
-    for case in cases:
-        if case.config.study_options["way"] != "repeated":
-            alike = (setting(case.config, name) for name in ("model", "task", *settings))
-            groups.setdefault((case.device, case.stack, *alike), []).append(case)
-    return max(groups.values(), key=len, default=[])
+
+    def alike(case: Case) -> tuple[object, ...]:
+        return case.device, case.stack, *(setting(case.config, name) for name in ("model", "task", *settings))
+
+    return largest([case for case in cases if case.config.study_options["way"] != "repeated"], alike)
 
 
 def kept_by_size(cases: Sequence[Case]) -> Chart | None:
@@ -140,7 +139,7 @@ def kept_by_size(cases: Sequence[Case]) -> Chart | None:
 def _points(base: str, rows: Sequence[tuple[Case, Cell, Cell]]) -> dict[str, Any]:
     return {
         "type": "scatter", "mode": "markers", "name": base,
-        "x": [100 * _number(size) for _, size, _ in rows], "y": [100 * _number(kept) for _, _, kept in rows],
+        "x": [100 * size.number for _, size, _ in rows], "y": [100 * kept.number for _, _, kept in rows],
         "text": [label(_training(case)) for case, _, _ in rows],
         "marker": {"color": COLOURS[base], "symbol": SYMBOLS[base], "size": 11},
         "hovertemplate": "%{text}: %{x:.3g} %, kept %{y:.3g} %<extra></extra>",
@@ -151,7 +150,7 @@ def _size_finding(known: Sequence[tuple[Case, Cell, Cell]]) -> str:
     """Say what the smallest and the largest update of every base keep."""
     said = []
     for base in COLOURS:
-        rows = sorted((row for row in known if held(row[0]) == base), key=lambda row: _number(row[1]))
+        rows = sorted((row for row in known if held(row[0]) == base), key=lambda row: row[1].number)
         ends = [f"{kept.text} of an update of {size.text}" for _, size, kept in (*rows[:1], *rows[1:][-1:])]
         if ends:
             said.append(f"{base} keeps {' and '.join(ends)} of the weights")
@@ -166,7 +165,7 @@ def right_by_way(cases: Sequence[Case]) -> Chart | None:
     names = [label(name(case)) for case in chosen]
     cells = {metric: [estimated(case, metric) for case in chosen] for metric in MODELS}
     traces = [
-        {"type": "bar", "name": text, "x": names, "y": [100 * _number(cell) for cell in cells[metric]],
+        {"type": "bar", "name": text, "x": names, "y": [100 * cell.number for cell in cells[metric]],
          "marker": {"color": colour}}
         for metric, (text, colour) in MODELS.items()
     ]  # fmt: skip
@@ -187,7 +186,7 @@ def _loss_finding(cases: Sequence[Case]) -> str:
     """Name the merge after which the fewest of the items that were right unmerged are right."""
     lost = max(cases, key=lambda case: _share(case, "evaluate.accuracy") - _share(case, "merging.accuracy"))
     before, after = (estimated(lost, metric) for metric in ("evaluate.accuracy", "merging.accuracy"))
-    if _number(after) >= _number(before):
+    if after.number >= before.number:
         return "No merge answers fewer test items right than the unmerged model."
     return (
         f"Merging costs most when it is {name(lost)}: {before.text} of the test items right before, {after.text} after."
@@ -222,8 +221,4 @@ def drifts(cases: Sequence[Case]) -> Chart | None:
 
 
 def _share(case: Case, metric: str) -> float:
-    return _number(estimated(case, metric))
-
-
-def _number(cell: Cell) -> float:
-    return float(cell.value) if isinstance(cell.value, (int, float)) else float("nan")
+    return estimated(case, metric).number

@@ -24,6 +24,20 @@ RATIOS = (
 Name = Callable[[Case], str]
 
 
+def both_charts(
+    key: str,
+    scored: Sequence[Sweep],
+    timed: Sequence[Sweep],
+    name: Name,
+    axis: str,
+    number: Callable[[Case], float] | None = None,
+) -> list[Chart]:
+    """Return what there is of both charts of a question: accuracy of `scored` sweeps, and costs of `timed` ones."""
+    right = accuracy_chart(f"{key}-right", scored, name, axis, number)
+    cost = cost_chart(f"{key}-cost", timed, name, axis, number)
+    return [chart for chart in (right, cost) if chart is not None]
+
+
 def accuracy_chart(
     key: str, found: Sequence[Sweep], name: Name, axis: str, number: Callable[[Case], float] | None = None
 ) -> Chart | None:
@@ -33,7 +47,7 @@ def accuracy_chart(
         return None
     cells = {name(case): (case, estimated(case, RIGHT)) for case in sweep.cases}
     known = {text: (case, cell) for text, (case, cell) in cells.items() if cell.is_number}
-    heights = [100 * _number(cell) for _, cell in known.values()]
+    heights = [100 * cell.number for _, cell in known.values()]
     trace: dict[str, Any] = {
         "type": "scatter", "mode": "markers", "marker": {"color": COLOUR, "size": 10},
         "x": _places(known, number), "y": heights, "text": [label(text) for text in known],
@@ -57,7 +71,7 @@ def accuracy_chart(
 def best(cases: dict[str, Case]) -> str:
     """Name the case with most test items right, and those that it is not told apart from."""
     cells = {text: estimated(case, RIGHT) for text, case in cases.items()}
-    first = max(cells, key=lambda text: _number(cells[text]))
+    first = max(cells, key=lambda text: cells[text].number)
     words = {text: verdict(accuracy_difference(case, cases[first])) for text, case in cases.items() if text != first}
     ties, worse = ([text for text, word in words.items() if word == kind] for kind in ("tie", "worse"))
     said = f"Most test items right: {first}, {cells[first].text}"
@@ -82,13 +96,13 @@ def cost_chart(
         traces.append({
             "type": "scatter", "mode": "markers", "name": what,
             "marker": {"color": colour, "symbol": symbol, "size": 10},
-            "x": _places(known, number), "y": [_number(cell) for _, cell in known.values()],
+            "x": _places(known, number), "y": [cell.number for _, cell in known.values()],
             "text": [label(text) for text in known], "hovertemplate": "%{text}: %{y:.3g}×<extra></extra>",
         })  # fmt: skip
         columns.append(Column(metric, what))
         for text, cell in cells.items():
             rows[text][metric] = cell
-        ends = [f(known, key=lambda text: _number(known[text][1])) for f in (min, max)]
+        ends = [f(known, key=lambda text: known[text][1].number) for f in (min, max)]
         said.append(f"{what} from {known[ends[0]][1].text} ({ends[0]}) to {known[ends[1]][1].text} ({ends[1]})")
     if not traces:
         return None
@@ -110,7 +124,3 @@ def _places(known: dict[str, tuple[Case, Cell]], number: Callable[[Case], float]
 def _axis(axis: str, number: Callable[[Case], float] | None) -> dict[str, Any]:
     scale = {"type": "category"} if number is None else {"type": "log"}
     return {"title": {"text": axis}, **scale}
-
-
-def _number(cell: Cell) -> float:
-    return float(cell.value) if isinstance(cell.value, (int, float)) else float("nan")

@@ -13,7 +13,6 @@ from bench.report.beside import accuracy_cell, ratio_cell, verdict_cell
 from bench.report.display import POINTS
 from bench.report.summary import work_cell
 from bench.report.tables import Cell, Table, case_page
-from bench.schema.catalogue import METHODS
 
 GIVES = {
     "parameters.trainable": "trainable",
@@ -74,12 +73,6 @@ def is_scored(case: Case) -> bool:
 def is_timed(case: Case) -> bool:
     """Tell whether a training has fixed shapes: such a case is about speed and memory."""
     return case.config.packing and not case.config.evaluate_items
-
-
-def at_defaults(case: Case) -> bool:
-    """Tell whether every option of a case's method has its default; of a method nobody knows, that none is given."""
-    known = METHODS[case.config.method].options if case.config.method in METHODS else {}
-    return all(name in known and value == known[name].default for name, value in case.config.options.items())
 
 
 def gives(title: str, found: Sequence[Sweep], headings: Told, notes: Iterable[str] = ()) -> Table:

@@ -53,6 +53,11 @@ class Cell:
         """Whether the cell holds a finding in figures."""
         return isinstance(self.value, (int, float))
 
+    @property
+    def number(self) -> float:
+        """The finding in figures; nan where the cell holds none."""
+        return float(self.value) if isinstance(self.value, (int, float)) else float("nan")
+
 
 @dataclass(frozen=True, slots=True)
 class Column:

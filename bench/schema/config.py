@@ -138,12 +138,17 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         named = msgspec.to_builtins(self)
         reference = msgspec.to_builtins(RunConfig(model="", method="", task=""))
         said = {k: v for k, v in named.items() if k not in NOT_IDENTITY and v != reference[k]}
-        known = METHODS[self.method].options if self.method in METHODS else {}  # a record may know more than we do
-        said["options"] = _changed(self.options, known)
+        said["options"] = self.changed_options
         if self.study != TRAINING:
             known = STUDIES[self.study].options if self.study in STUDIES else {}
             said["study_options"] = _changed(self.study_options, known)
         return msgspec.json.encode(said, order="sorted")
+
+    @property
+    def changed_options(self) -> dict[str, Scalar]:
+        """The method's options that are not at their defaults; all of a method that is not in the catalogue."""
+        known = METHODS[self.method].options if self.method in METHODS else {}  # a record may know more than we do
+        return _changed(self.options, known)
 
     @property
     def case(self) -> str:

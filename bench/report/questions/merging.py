@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.analysis.cases import Case
-from bench.analysis.paired import difference, verdict
+from bench.analysis.paired import answers, difference, verdict
 from bench.report.asked import Told, table
 from bench.report.beside import WORDS
 from bench.report.display import POINTS
@@ -21,6 +21,7 @@ from bench.report.merges import (
     merges,
     right_by_way,
 )
+from bench.report.sweeps import TRAINED
 from bench.report.tables import Cell, Table, case_page, ending, sources
 
 KEPT = {
@@ -91,20 +92,16 @@ def _against(items: str, word: str) -> Told:
     """Return the columns of the merged model's accuracy beside that of another of the three."""
 
     def gap(case: Case) -> Cell:
-        apart = difference(_answers(case, "merged"), _answers(case, items))
+        apart = difference(answers(case, "merged"), answers(case, items))
         return Cell("") if apart is None else Cell(
             apart.value, POINTS, apart.low, apart.high, apart.n, apart.how,
             kind="derived", link=case_page(case), runs=sources(case), against=sources(case),
         )  # fmt: skip
 
     def verdict_of(case: Case) -> Cell:
-        return Cell(WORDS[verdict(difference(_answers(case, "merged"), _answers(case, items)))])
+        return Cell(WORDS[verdict(difference(answers(case, "merged"), answers(case, items)))])
 
     return {f"against_{word}": (f"merged - {word}", gap), f"word_{word}": (f"against {word}", verdict_of)}
-
-
-def _answers(case: Case, items: str) -> dict[int, str]:
-    return {run.record.config.seed: run.record.items[items] for run in case.ok if run.record.items.get(items)}
 
 
 def _form(case: Case, when: str) -> str:
@@ -126,7 +123,7 @@ HEADINGS: Told = {
     "base": ("base", lambda case: Cell(base_label(case))),
     "way": ("merged", lambda case: Cell(WAYS[str(case.config.study_options["way"])], link=case_page(case))),
     "adapter": ("adapter", lambda case: Cell(adapter_label(case))),
-    "trained": ("steps × rate", lambda case: Cell(f"{case.config.steps} × {case.config.learning_rate:g}")),
+    **TRAINED,
 }
 FORMS: Told = {
     "form_before": ("held before", lambda case: Cell(_form(case, "_before"))),

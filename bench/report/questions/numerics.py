@@ -89,7 +89,7 @@ def _worst(cases: Sequence[Case]) -> Cell:
     finite = [cell for cell in wrong if cell.is_number]
     if len(finite) < len(wrong):
         return Cell("not finite")
-    return max(finite, key=lambda cell: float(cell.value or 0), default=Cell(""))
+    return max(finite, key=lambda cell: cell.number, default=Cell(""))
 
 
 def _wrong_in(cases: Sequence[Case]) -> str:

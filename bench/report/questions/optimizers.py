@@ -8,7 +8,7 @@ from bench.analysis.cases import Case
 from bench.report.asked import METHOD, Told, table
 from bench.report.figures import Chart
 from bench.report.summary import optimizer_label
-from bench.report.sweep_charts import accuracy_chart, cost_chart
+from bench.report.sweep_charts import both_charts
 from bench.report.sweeps import WORK, Sweep, costs, gives, is_scored, is_timed, sweeps
 from bench.report.tables import Cell, Table, case_page, ending
 from bench.schema.catalogue import OPTIMIZERS
@@ -34,12 +34,7 @@ def tables(cases: Sequence[Case]) -> list[Table]:
 
 def charts(cases: Sequence[Case]) -> list[Chart]:
     """Return accuracy, and speed and memory, by optimiser."""
-    scored, timed = (_swept(cases, wanted) for wanted in (is_scored, is_timed))
-    made = (
-        accuracy_chart("optimizers-right", scored, _name, "optimiser"),
-        cost_chart("optimizers-cost", timed, _name, "optimiser"),
-    )
-    return [chart for chart in made if chart is not None]
+    return both_charts("optimizers", _swept(cases, is_scored), _swept(cases, is_timed), _name, "optimiser")
 
 
 def _swept(cases: Sequence[Case], wanted: Callable[[Case], bool]) -> list[Sweep]:

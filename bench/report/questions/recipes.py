@@ -58,7 +58,7 @@ def _is_as_stated(case: Case) -> bool:
 
 def _known(case: Case) -> Place | None:
     """Recognise a case by its task and by every setting that a recipe or an alternative names."""
-    given = {**settings(case.config), "method": case.config.method}
+    given = settings(case.config)
     return next(
         (
             Place(name, variant)

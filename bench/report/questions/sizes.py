@@ -10,7 +10,7 @@ from bench.analysis.families import OPTIONS
 from bench.report.asked import METHOD, Told
 from bench.report.figures import GIB, LOOKS, Chart, drawn, label
 from bench.report.summary import method_label, model_label
-from bench.report.sweeps import TENSORS, Sweep, at_defaults, costs, is_timed, sweeps
+from bench.report.sweeps import TENSORS, Sweep, costs, is_timed, sweeps
 from bench.report.tables import Cell, Column, Table, estimated
 from bench.schema import Kind
 from bench.schema.models import MODELS
@@ -38,7 +38,7 @@ def charts(cases: Sequence[Case]) -> list[Chart]:
         return []
     groups = dict.fromkeys((case.config.method, case.device, case.kind.value) for case, _, _ in known)
     traces = [_line(*group, [p for p in known if _group(p[0]) == group]) for group in groups]
-    largest = max(known, key=lambda point: float(point[1].value or 0))
+    largest = max(known, key=lambda point: point[1].number)
     layout = {
         "xaxis": {"title": {"text": "parameters"}, "type": "log"},
         "yaxis": {"title": {"text": "peak tensor memory while training, GiB"}, "type": "log"},
@@ -59,7 +59,7 @@ def _line(method: str, device: str, kind: str, points: Sequence[tuple[Case, Cell
     colour, _, dash = LOOKS[method]
     return {
         "type": "scatter", "mode": "lines+markers", "name": label(f"{method_label(method)}, {device}, {kind}"),
-        "x": [size.value for _, size, _ in points], "y": [float(peak.value or 0) / GIB for _, _, peak in points],
+        "x": [size.value for _, size, _ in points], "y": [peak.number / GIB for _, _, peak in points],
         "text": [label(model_label(case.config.model)) for case, _, _ in points],
         "line": {"color": colour, "dash": dash}, "marker": {"symbol": SYMBOLS[kind], "size": 9},
         "hovertemplate": "%{text}: %{y:.3g} GiB<extra></extra>",
@@ -67,7 +67,9 @@ def _line(method: str, device: str, kind: str, points: Sequence[tuple[Case, Cell
 
 
 def _swept(cases: Sequence[Case]) -> list[Sweep]:
-    chosen = [case for case in cases if case.config.method in METHODS and at_defaults(case) and _is_usual(case)]
+    chosen = [
+        case for case in cases if case.config.method in METHODS and not case.config.changed_options and _is_usual(case)
+    ]
     kinds = ([case for case in chosen if case.kind in RAN], [case for case in chosen if case.kind is Kind.PREDICTED])
     found = [
         sweep

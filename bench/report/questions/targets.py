@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from bench.analysis.cases import Case
 from bench.report.asked import Told
 from bench.report.figures import Chart
-from bench.report.sweep_charts import accuracy_chart, cost_chart
+from bench.report.sweep_charts import both_charts
 from bench.report.sweeps import Sweep, costs, gives, is_scored, is_timed, sweeps
 from bench.report.tables import Cell, Table, case_page
 
@@ -30,12 +30,7 @@ def tables(cases: Sequence[Case]) -> list[Table]:
 
 def charts(cases: Sequence[Case]) -> list[Chart]:
     """Return accuracy, and speed and memory, by kind of layer."""
-    scored, timed = (_swept(cases, wanted) for wanted in (is_scored, is_timed))
-    made = (
-        accuracy_chart("targets-right", scored, _name, "adapted layers"),
-        cost_chart("targets-cost", timed, _name, "adapted layers"),
-    )
-    return [chart for chart in made if chart is not None]
+    return both_charts("targets", _swept(cases, is_scored), _swept(cases, is_timed), _name, "adapted layers")
 
 
 def _swept(cases: Sequence[Case], wanted: Callable[[Case], bool]) -> list[Sweep]:

@@ -11,7 +11,7 @@ from bench.report.figures import Chart
 from bench.report.merges import adapter_label, base_label
 from bench.report.summary import method_label
 from bench.report.sweep_charts import accuracy_chart, cost_chart
-from bench.report.sweeps import Sweep, at_defaults, costs, gives, is_scored, is_timed, sweeps
+from bench.report.sweeps import Sweep, costs, gives, is_scored, is_timed, sweeps
 from bench.report.tables import Cell, Table, case_page
 from bench.schema.catalogue import METHODS
 
@@ -51,7 +51,7 @@ def _swept(cases: Sequence[Case], wanted: Callable[[Case], bool]) -> list[Sweep]
     chosen = [
         case
         for case in cases
-        if case.config.method not in OTHERS and (case.config.method not in MANY or at_defaults(case))
+        if case.config.method not in OTHERS and (case.config.method not in MANY or not case.config.changed_options)
     ]
     found = sweeps(chosen, ("method", "learning_rate", OPTIONS), wanted=wanted, order=_order,
                    reference=lambda case: case.config.method == REFERENCE)  # fmt: skip
