@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from bench import __version__
-from bench.commands import EXIT_ERROR, machine, predict, reading, say
+from bench.commands import EXIT_ERROR, comparing, machine, predict, reading, say
 from bench.errors import FtbenchError
 
 EXIT_INTERRUPTED = 130
@@ -42,6 +42,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"ftbench {__version__}")
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
     reading.register(commands)
+    comparing.register(commands)
     machine.register(commands)
     predict.register(commands)
     return top

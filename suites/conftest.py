@@ -17,6 +17,7 @@ from bench.launch.session import Session, unfinished
 from bench.launch.work import SCALES, Work
 from bench.schema import RunConfig, RunRecord, Status
 from bench.schema.catalogue import STUDIES, find
+from bench.schema.codec import encode_configs
 
 Measure = Callable[..., list[RunRecord]]
 FindLimit = Callable[..., Limit]
@@ -46,6 +47,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--find-limit", action="store_true", help="search the largest batch and longest sequence that fit")
     group.addoption("--oversubscribe", action="store_true", help="really run a GPU out of room for managed memory")
     group.addoption("--try-anyway", action="store_true", help="run also what is predicted not to fit the GPU by far")
+    group.addoption("--plan", type=Path, metavar="FILE", help="with --collect-only, write what would be run to FILE")
     group.addoption("--dry-run", action="store_true", help="run the whole chain with made-up numbers")
 
 
@@ -118,6 +120,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             item.obj(**{name: given[name] for name in inspect.signature(item.obj).parameters})
         except FtbenchError as error:
             raise pytest.UsageError(f"{item.name}: {error}") from None
+    if file := session.config.option.plan:
+        file.write_bytes(encode_configs(here.plan.configs()))
 
 
 def pytest_runtestloop(session: pytest.Session) -> None:

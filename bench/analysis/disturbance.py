@@ -48,10 +48,7 @@ def _disturbances(record: RunRecord) -> Iterator[str]:
     change = drift(record)
     if change is not None and change > DRIFT:
         yield f"the same fixed work was {change:.0%} faster or slower after the run than before"
-    for limit in LIMITS:
-        found = record.metrics.get(limit.metric)
-        if found is not None and found > limit.most:
-            yield limit.words.format(found)
+    yield from influences(record)
     if not pages_on_purpose(record):
         stalled = _share(record, "train.memory_stall", "train.timed_seconds")
         if stalled is not None and stalled > MEMORY_STALL_SHARE:
@@ -59,6 +56,12 @@ def _disturbances(record: RunRecord) -> Iterator[str]:
         faults = _share(record, "train.major_faults", "train.seconds")
         if faults is not None and faults > MAJOR_FAULTS_A_SECOND:
             yield f"while training, {faults:.0f} page faults a second waited for a disk"
+
+
+def influences(record: RunRecord) -> list[str]:
+    """Say what from outside disturbed a run: the reasons, fixed beforehand, for which a pair of runs is left out."""
+    found = [(limit, record.metrics.get(limit.metric)) for limit in LIMITS]
+    return [limit.words.format(number) for limit, number in found if number is not None and number > limit.most]
 
 
 def drift(record: RunRecord) -> float | None:

@@ -62,6 +62,10 @@ class Plan:
 
         return plan
 
+    def configs(self) -> list[RunConfig]:
+        """Return the configs that would be run, each once."""
+        return list({planned.config.identity: planned.config for planned in self._cases}.values())
+
     def lines(self, *, on_gpu: bool, simulates: bool) -> Iterator[str]:
         """Say what would be run; `on_gpu` with what each is predicted to need, unless it `simulates` itself."""
         if on_gpu:

@@ -38,7 +38,7 @@ LONGEST_S = 30 * 86400.0  # what the operating system can be asked to wait is no
 class Launcher:
     """Starts runs, one at a time, and turns whatever happens to them into records.
 
-    `variables` are added to the runs' environment. `device` is the slug, and `machine`
+    `variables` are added to the runs' environment, `python` is their interpreter. `device` is the slug, and `machine`
     the facts, that every record of this machine carries.
 
     A run's whole process group dies with it. Not covered: a process that left the group
@@ -53,7 +53,9 @@ class Launcher:
         isolation: Isolation = "spawn",
         worker: Worker = REAL,
         variables: Mapping[str, str] | None = None,
+        python: str = sys.executable,
     ) -> None:
+        self._python = python
         self._device = device
         self._machine = dict(machine)
         self._isolation = isolation
@@ -147,7 +149,7 @@ class Launcher:
             preload = self._worker.preload if self._isolation == "fork" else None
             mode = [self._isolation, preload] if preload else [self._isolation]
             self._keeper = subprocess.Popen(
-                [sys.executable, "-P", "-m", "bench.launch.keeper", self._worker.entry, *mode],
+                [self._python, "-P", "-m", "bench.launch.keeper", self._worker.entry, *mode],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

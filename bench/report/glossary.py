@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from bench.analysis.cases import ITEMS
+from bench.report.display import POINTS, shown
 from bench.report.render import to_markdown
 from bench.report.tables import Cell, Column, Table
 from bench.schema.catalogue import DEVICES
@@ -11,12 +13,14 @@ from bench.schema.metrics import METRICS, Metric
 
 COLUMNS = (
     Column("name", "name"), Column("label", "label"), Column("unit", "unit"), Column("better", "better"),
-    Column("noise", "noise"), Column("devices", "where"), Column("raw", "read off", detail=True),
-    Column("about", "what it is", detail=True),
+    Column("noise", "noise"), Column("margin", "a change from"), Column("devices", "where"),
+    Column("raw", "read off", detail=True), Column("about", "what it is", detail=True),
 )  # fmt: skip
 NOTES = (
     "Unit: base units as records, CSV and JSON hold them; Cel is degrees Celsius, 1 a plain number.",
     "Noise: exact, equal in every run; near-exact; noisy, a timing; stochastic, depends on the seed.",
+    "A change from: what two versions have to differ by before it counts (docs/comparisons.md); a share of the old "
+    "value, of accuracies percentage points; empty: shown and not judged.",
     "Read off: computed when read, from the raw numbers of this name in the record; else written by the run.",
 )
 WHERE_TO_READ = "What each one is, where it comes from and what it misses: --format markdown, or docs/metrics.md."
@@ -42,7 +46,20 @@ def _row(name: str, metric: Metric) -> Mapping[str, Cell]:
         "unit": Cell(metric.unit),
         "better": Cell(metric.better),
         "noise": Cell(metric.noise),
+        "margin": Cell(_margin(name, metric)),
         "devices": Cell(devices or "everywhere"),
         "raw": Cell(metric.raw or ""),
         "about": Cell(metric.about),
     }
+
+
+def _margin(name: str, metric: Metric) -> str:
+    """Say in words from which difference on a comparison of two versions calls a change one."""
+    if metric.noise == "exact" or metric.margin == 0:
+        return "any"
+    if metric.margin is None:
+        return ""
+    if name in ITEMS:
+        return shown(metric.margin, POINTS).removeprefix("+")
+    grain = f" and {shown(metric.grain, metric.unit)}" if metric.grain else ""
+    return f"{metric.margin * 100:g} %{grain}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -22,6 +22,7 @@ class _Envelope(msgspec.Struct):
 _records = msgspec.json.Decoder(RunRecord)
 _envelopes = msgspec.json.Decoder(_Envelope)
 _configs = msgspec.json.Decoder(RunConfig)
+_many_configs = msgspec.json.Decoder(list[RunConfig])
 
 
 def encode(record: RunRecord) -> str:
@@ -55,6 +56,19 @@ def decode(data: bytes) -> RunRecord:
 def encode_config(config: RunConfig) -> bytes:
     """Write a config for the worker to read."""
     return msgspec.json.encode(config)
+
+
+def encode_configs(configs: Sequence[RunConfig]) -> bytes:
+    """Write several configs, for a process that runs them to read."""
+    return msgspec.json.encode(configs)
+
+
+def decode_configs(data: bytes) -> list[RunConfig]:
+    """Read several configs, or raise `RecordFormatError`."""
+    try:
+        return _many_configs.decode(data)
+    except msgspec.DecodeError as error:
+        raise RecordFormatError(f"not configs: {error}.") from None
 
 
 def decode_config(data: bytes) -> RunConfig:

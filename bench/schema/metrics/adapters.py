@@ -31,7 +31,7 @@ def series_of(operation: str) -> str:
 
 def _operation(name: str, label: str, about: str) -> Metric:
     said = f"Median seconds of {about}, while the model holds all adapters of the run; the device is waited for."
-    return Metric("s", "lower", "noisy", label, said, raw=series_of(name))
+    return Metric("s", "lower", "noisy", label, said, raw=series_of(name), margin=0.1)
 
 
 ADAPTERS: Mapping[str, Metric] = MappingProxyType({
@@ -42,7 +42,7 @@ ADAPTERS: Mapping[str, Metric] = MappingProxyType({
     "adapters.mixed_seconds": Metric(
         "s", "lower", "noisy", "batch, an adapter a row",
         "Median seconds of one pass over a batch whose rows have the adapters in turn (adapter_names), logits of the "
-        "last position only.", raw=TURNS),
+        "last position only.", raw=TURNS, margin=0.05),
     "adapters.single_seconds": Metric(
         "s", "lower", "noisy", "batch, one adapter",
         "Median seconds of a pass over the same batch with one adapter for all rows, in turns with the mixed one.",
@@ -54,16 +54,19 @@ ADAPTERS: Mapping[str, Metric] = MappingProxyType({
     "adapters.mixed_error": Metric(
         "1", "lower", "near-exact", "largest error of a mixed row",
         "Largest absolute difference of a logit of a row in the mixed batch and of that row with its adapter alone. "
-        "Rounding apart it is 0; where the library ignores adapter_names it is as large as the adapters' difference."),
+        "Rounding apart it is 0; where the library ignores adapter_names it is as large as the adapters' difference.",
+        margin=0.1, grain=1e-3),
     "adapters.mixed_change": Metric(
         "1", "neither", "near-exact", "largest difference between adapters",
         "Largest absolute difference of a logit between the adapters of the batch: what a mistaken row would show."),
     "adapters.reload_error": Metric(
         "1", "lower", "near-exact", "largest error after reloading",
-        "Largest absolute difference of a logit between a saved adapter and the same loaded again."),
+        "Largest absolute difference of a logit between a saved adapter and the same loaded again.",
+        margin=0.1, grain=1e-3),
     "adapters.swap_error": Metric(
         "1", "lower", "near-exact", "largest error after a hot-swap",
-        "Largest absolute difference of a logit between an adapter and the one it was swapped in over."),
+        "Largest absolute difference of a logit between an adapter and the one it was swapped in over.",
+        margin=0.1, grain=1e-3),
     "adapters.weights": Metric(
         "B", "lower", "exact", "weights of all adapters", "Bytes of the weights of all adapters in the model."),
     "adapters.weights_each": Metric(

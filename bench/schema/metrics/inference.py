@@ -23,11 +23,11 @@ def _seat(prefix: str, label: str, what: str) -> dict[str, Metric]:
     return {
         f"inference.{prefix}first_token_seconds": Metric(
             "s", "lower", "noisy", f"{label}time to first token",
-            f"Median seconds from the prompt to the first token of {what}. {HOW}", raw=FIRST),
+            f"Median seconds from the prompt to the first token of {what}. {HOW}", raw=FIRST, margin=0.05),
         f"inference.{prefix}token_seconds": Metric(
             "s", "lower", "noisy", f"{label}time per token",
             f"Median over turns of a turn's median seconds for each token after the first, of {what}; every sequence "
-            f"of the batch gets one. {HOW}", raw=LATER),
+            f"of the batch gets one. {HOW}", raw=LATER, margin=0.05),
         f"inference.{prefix}tokens_per_second": Metric(
             "tok/s", "higher", "noisy", f"{label}tokens/s, in turns",
             f"Tokens of all sequences over the median turn's seconds, the prompt's included, of {what}. {HOW}",

@@ -55,7 +55,7 @@ MACHINE: Mapping[str, Metric] = MappingProxyType({
                                  "What the counter's update step can make of the energy at both ends together."),
     "train.energy_per_token": Metric("J/tok", "lower", "noisy", "energy a token",
                                      "train.energy over the non-padding tokens of the timed steps.",
-                                     raw="train.energy"),
+                                     raw="train.energy", margin=0.02),
     "train.power": Metric("W", "lower", "noisy", "mean power",
                           "train.energy over the wall time of the timed steps.", raw="train.energy"),
     "train.sm_clock": Metric("Hz", "higher", "noisy", "SM clock",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal
 
+from bench.schema.metrics.memory import TENSORS
 from bench.schema.metrics.metric import Metric
 
 NAMES: Mapping[str, str] = MappingProxyType(
@@ -64,19 +65,20 @@ MERGING: Mapping[str, Metric] = MappingProxyType({
         f"merging.perplexity_{name}": Metric(
             "1", "lower", "stochastic", f"perplexity, {name}",
             f"exp of the mean negative log-likelihood (nats) of the answers' tokens of all test items, the end of text "
-            f"included, by the model {what}.")
+            f"included, by the model {what}.", margin=0.02)
         for name, what in NAMES.items()
     },
     "merging.accuracy": Metric(
         "1", "higher", "stochastic", "accuracy, merged",
-        "Share of the test items that the merged model answers right.", raw="merged"),
+        "Share of the test items that the merged model answers right.", raw="merged", margin=0.01),
     "merging.allocated_before": Metric(
         "B", "neither", "near-exact", "tensor memory before merging",
         "Bytes torch's CUDA allocator had handed out just before merging, the training's tensors released.",
         devices=("cuda",)),
     "merging.allocated_after": Metric(
         "B", "lower", "near-exact", "tensor memory after merging",
-        "Bytes torch's CUDA allocator had handed out when the merged model was alone.", devices=("cuda",)),
+        "Bytes torch's CUDA allocator had handed out when the merged model was alone.", devices=("cuda",),
+        **TENSORS),
     "merging.drift": Metric(
         "1", "lower", "stochastic", "drift of the base",
         "Norm of the base's change after the last round of merging and taking out again, over its norm before the "

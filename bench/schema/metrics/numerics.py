@@ -13,7 +13,7 @@ NUMERICS: Mapping[str, Metric] = MappingProxyType({
         "Norm of what was computed minus what float64 gives on the same state, over that norm (Frobenius); of "
         "codes and scales, how much farther they are than the nearest there is. Of several checks the wrong one with "
         "the largest error, or where none is wrong the one that uses most of what is allowed; the series "
-        "numerics.check_error holds all."),
+        "numerics.check_error holds all.", margin=0.1),
     "numerics.allowed": Metric(
         "1", "neither", "exact", "error that rounding explains",
         "Four standard deviations of the rounding errors of that check: three roundings to the dtype, sums in float32, "
@@ -22,7 +22,8 @@ NUMERICS: Mapping[str, Metric] = MappingProxyType({
         "sums in fewer bits than float32 by design."),
     "numerics.wrong": Metric(
         "1", "lower", "near-exact", "checks that are wrong",
-        "Share of a run's checks whose error is larger than rounding explains, or whose numbers are not finite."),
+        "Share of a run's checks whose error is larger than rounding explains, or whose numbers are not finite.",
+        margin=0.0),
     "numerics.checks": Metric(
         "1", "neither", "exact", "checks", "Comparisons that an operation is checked by."),
 })  # fmt: skip

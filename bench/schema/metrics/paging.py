@@ -20,7 +20,7 @@ PAGING: Mapping[str, Metric] = MappingProxyType({
     "paging.stall": Metric("s", "lower", "noisy", "page-fault stall",
                            "Median seconds of a cold step (state moved out just before) minus the median of a "
                            "resident step, interleaved in one run, without any counter attached.",
-                           raw="step.chilled_bytes"),
+                           raw="step.chilled_bytes", margin=0.05),
     "paging.stall_share": Metric("1", "lower", "noisy", "stall against a step",
                                  "paging.stall over the median resident step.", raw="step.chilled_bytes"),
     "paging.bandwidth": Metric("B/s", "higher", "noisy", "effective bandwidth",

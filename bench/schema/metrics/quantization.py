@@ -36,7 +36,7 @@ def _errors(data: str, grid: str) -> dict[str, Metric]:
             "1", "lower", "near-exact", f"mean squared error, {named}", f"Mean squared difference {said}."),
         f"{start}relative_error": Metric(
             "1", "lower", "near-exact", f"relative error, {named}",
-            f"Norm of the difference over the norm of the weights (Frobenius), {said}."),
+            f"Norm of the difference over the norm of the weights (Frobenius), {said}.", margin=0.01),
     }  # fmt: skip
 
 
@@ -74,7 +74,7 @@ QUANTIZATION: Mapping[str, Metric] = MappingProxyType({
     "quantization.perplexity": Metric(
         "1", "lower", "stochastic", "perplexity, quantised",
         "exp of the mean negative log-likelihood (nats) of the answers' tokens of the test items, the end of text "
-        "included, by the quantised model."),
+        "included, by the quantised model.", margin=0.02),
     "quantization.kl": Metric(
         "1", "lower", "stochastic", "KL divergence",
         "Mean over tokens of sum p ln(p / q) in nats, p the next-token probabilities of the model in the config's "

@@ -1,0 +1,120 @@
+"""Two environments in turns: old, new, new, old; so that whatever drifts meets both alike."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from msgspec.structs import replace
+
+from bench import store
+from bench.launch.plan import duration
+from bench.launch.sweep import Runs
+from bench.schema import RunConfig, RunRecord
+from bench.schema.pairing import Stage, Turn
+
+Side = Literal["old", "new"]
+SIDES: tuple[Side, Side] = ("old", "new")
+
+Told = Callable[[str], None]
+"""Takes a line about what happens."""
+
+
+class Step(NamedTuple):
+    """One run of a comparison."""
+
+    config: RunConfig
+    side: Side
+    stage: Stage
+    number: int
+
+
+def steps(configs: Sequence[RunConfig], numbers: range, stage: Stage, chance: random.Random) -> Iterator[Step]:
+    """Yield the runs of the pairs `numbers` of every case, each pair's number being its seed.
+
+    Two pairs of a case at a time: old, new, new, old, or the other way round, by chance. Then the next case's two, and
+    when all cases have had theirs, the next two pairs.
+    """
+    for first in range(numbers.start, numbers.stop, 2):
+        pairs = range(first, min(first + 2, numbers.stop))
+        for config in configs:
+            order = list(SIDES)
+            chance.shuffle(order)
+            for number in pairs:
+                yield from (Step(config.but(seed=number), side, stage, number) for side in order)
+                order.reverse()
+
+
+@dataclass(slots=True)
+class Interleaver:
+    """Runs steps, each in its side's environment, and keeps their records below a folder for each side.
+
+    Half a pair that an earlier attempt left is made anew, as a whole: its halves would be far apart.
+    """
+
+    roots: Mapping[Side, Path]
+    runs: Mapping[Side, Runs]
+    comparison: str
+    under_test: Sequence[str]
+    told: Told
+    attempt: int = field(init=False, default=0)
+    _position: int = field(init=False, default=0)
+    _done: set[tuple[str, Stage, int]] = field(init=False, default_factory=set)
+    _seconds: dict[str, list[float]] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        halves: dict[tuple[str, int, Stage, int], set[Side]] = {}
+        for side in SIDES:
+            for run in records(self.roots[side]):
+                turn = Turn.of(run.record.environment)
+                if turn and turn.comparison == self.comparison:
+                    self.attempt = max(self.attempt, turn.attempt + 1)
+                    halves.setdefault((run.record.case, turn.attempt, turn.stage, turn.number), set()).add(side)
+        self._done = {(case, stage, number) for (case, _, stage, number), sides in halves.items() if len(sides) > 1}
+
+    def missing(self, wanted: Sequence[Step]) -> list[Step]:
+        """Return the steps whose pair is not whole yet."""
+        return [step for step in wanted if (step.config.case, step.stage, step.number) not in self._done]
+
+    def make(self, wanted: Sequence[Step]) -> None:
+        """Run the steps that are missing. Raises `StoreError` where a record cannot be written."""
+        todo = self.missing(wanted)
+        if todo and self._position == 0:
+            for side in SIDES:
+                self._run(Step(todo[0].config, side, Stage.WARM_UP, 0), "warming up")
+        for place, step in enumerate(todo):
+            self._run(step, f"{place + 1}/{len(todo)}{self._left(todo[place:])}")
+
+    def _run(self, step: Step, words: str) -> None:
+        begun = time.monotonic()
+        record = self.runs[step.side].run(step.config)
+        turn = Turn(
+            comparison=self.comparison, attempt=self.attempt, stage=step.stage, number=step.number,
+            position=self._position, under_test=",".join(self.under_test),
+        )  # fmt: skip
+        store.save(replace(record, environment={**record.environment, **turn.facts()}), self.roots[step.side])
+        self._position += 1
+        if step.stage is not Stage.WARM_UP:  # which imports torch as well
+            self._seconds.setdefault(step.config.case, []).append(time.monotonic() - begun)
+        self.told(f"{words} {step.side} {step.config.case} {step.stage} {step.number}: {_ending(record)}")
+
+    def _left(self, todo: Sequence[Step]) -> str:
+        """Say how long the rest should take, once a run of this attempt tells."""
+        means = {case: sum(seconds) / len(seconds) for case, seconds in self._seconds.items()}
+        if not means:
+            return ""
+        usual = sum(means.values()) / len(means)
+        return f", {duration(sum(means.get(step.config.case, usual) for step in todo))} left"
+
+
+def records(root: Path) -> list[store.Stored]:
+    """Return the records of a side; none where it has no folder yet."""
+    return store.read(root)[0] if root.is_dir() else []
+
+
+def _ending(record: RunRecord) -> str:
+    return f"{record.status}: {record.failure.message}" if record.failure else record.status.value
