@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from bench import __version__
-from bench.commands import EXIT_ERROR, comparing, machine, predict, reading, say
+from bench.commands import EXIT_ERROR, comparing, machine, predict, reading, say, tracing
 from bench.errors import FtbenchError
 
 EXIT_INTERRUPTED = 130
@@ -43,6 +43,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
     reading.register(commands)
     comparing.register(commands)
+    tracing.register(commands)
     machine.register(commands)
     predict.register(commands)
     return top

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bench.analysis.gate.comparison import Comparison, Side
     from bench.commands import Commands
     from bench.report.devices import Price
+    from bench.schema import RunConfig
 
 FORMATS = ("text", "markdown", "csv", "json", "junit", "github")
 EXITS: Mapping[str, int] = MappingProxyType(
@@ -48,6 +49,8 @@ def register(commands: Commands) -> None:
     one.add_argument("--by", choices=("device",), help="put devices side by side on the cases that both have run")
     one.add_argument("--price", action="append", default=[], metavar="DEVICE=USD@DATE",
                      help="with --by device: what an hour of a device cost, and on which day")  # fmt: skip
+    one.add_argument("--allow-diff", action="append", default=[], metavar="PACKAGE",
+                     help="a package whose version may differ without being tested; all: any of them")  # fmt: skip
     add_reading(one)
     one.set_defaults(command=compare)
 
@@ -61,6 +64,13 @@ def register(commands: Commands) -> None:
     )
     one.add_argument("--old", required=True, metavar="SIDE", help='for example "peft==0.20.0"')
     one.add_argument("--new", default="installed", metavar="SIDE", help="(default: what is installed here)")
+    add_cases(one)
+    add_reading(one)
+    one.set_defaults(command=ab)
+
+
+def add_cases(one: argparse.ArgumentParser) -> None:
+    """Describe the options that say what is run in two environments, and where its records go."""
     one.add_argument("--suites", default="methods", metavar="NAME,...", help="(default: methods; all: every suite)")
     one.add_argument("-k", dest="select", metavar="EXPRESSION", help="of these the tests that pytest -k selects")
     one.add_argument("--pairs", type=int, default=5, help="runs of each side, of every case (default: 5)")
@@ -69,16 +79,14 @@ def register(commands: Commands) -> None:
     for name in PASSED_ON:
         one.add_argument(f"--{name}", help="as the suites take it")
     one.add_argument("--data-dir", type=Path, help="as the suites take it")
-    add_reading(one)
-    one.set_defaults(command=ab)
+    one.add_argument("--allow-diff", action="append", default=[], metavar="PACKAGE",
+                     help="a package whose version may differ without being tested; all: any of them")  # fmt: skip
 
 
 def add_reading(one: argparse.ArgumentParser) -> None:
     """Describe the options that say what is judged, and how it is told."""
     one.add_argument("--metric", action="append", default=[], metavar="NAME",
                      help="judge these only; * and ? stand for any letters")  # fmt: skip
-    one.add_argument("--allow-diff", action="append", default=[], metavar="PACKAGE",
-                     help="a package whose version may differ without being tested; all: any of them")  # fmt: skip
     one.add_argument("--acknowledged", type=Path, metavar="FILE",
                      help="known changes that do not fail: a metric, or a case and a metric, a line")  # fmt: skip
     one.add_argument("--strict", action="store_true", help="end with 6 where anything stays inconclusive")
@@ -134,7 +142,20 @@ def _price(words: str) -> tuple[str, Price]:
 def ab(options: argparse.Namespace) -> int:
     """Run two environments in turns, then compare them."""
     from bench.analysis.gate.choose import side
-    from bench.launch.versus import Versus, planned
+    from bench.launch.versus import Versus
+
+    versus = Versus(
+        options.old, options.new, options.folder, cases_of(options), options.pairs, options.data_dir,
+        options.allow_diff, wanted(options.metric),
+    )  # fmt: skip
+    versus.run(say)
+    old, new = (side(str(root), options.folder) for root in versus.roots().values())
+    return tell(options, old, new, reports=options.folder)
+
+
+def cases_of(options: argparse.Namespace) -> list[RunConfig]:
+    """Return the cases that the options of `add_cases` name."""
+    from bench.launch.versus import planned
 
     names = [] if options.suites == "all" else [name.strip() for name in options.suites.split(",") if name.strip()]
     arguments = [word for name in PASSED_ON if (given := getattr(options, name)) for word in (f"--{name}", given)]
@@ -142,14 +163,7 @@ def ab(options: argparse.Namespace) -> int:
         arguments += ["-k", options.select]
     if options.data_dir:
         arguments += ["--data-dir", str(options.data_dir.resolve())]
-    chosen = wanted(options.metric)
-    versus = Versus(
-        options.old, options.new, options.folder, planned(names, arguments), options.pairs, options.data_dir,
-        options.allow_diff, chosen,
-    )  # fmt: skip
-    versus.run(say)
-    old, new = (side(str(root), options.folder) for root in versus.roots().values())
-    return tell(options, old, new, reports=options.folder)
+    return planned(names, arguments)
 
 
 def tell(

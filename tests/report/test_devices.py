@@ -86,7 +86,8 @@ def test_a_price_makes_a_token_cost_something(both):
 def test_the_largest_batch_stands_beside(both):
     """Where a search found what fits on both, their largest batches are compared."""
     out = [replace(failed(one.config), device=one.device, environment=one.environment)
-           for gpu, size in (("a100-80gb", 16), ("h100-80gb", 32)) for one in runs(gpu, 1.0, 1, batch_size=size)]  # fmt: skip
+           for gpu, size in (("a100-80gb", 16), ("h100-80gb", 32))
+           for one in runs(gpu, 1.0, 1, batch_size=size)]  # fmt: skip
     found = [*runs("a100-80gb", 1.0), *runs("h100-80gb", 0.5), *runs("a100-80gb", 1.0, batch_size=8),
              *runs("h100-80gb", 1.0, batch_size=16)]  # fmt: skip
     cases = cases_of(*found, *out)
@@ -96,14 +97,13 @@ def test_the_largest_batch_stands_beside(both):
 
 def test_what_may_mislead_is_said():
     """One unit of each, too few runs, another driver, a disturbed run: each is a note."""
-    left = [
-        replace(one, environment={**one.environment, "gpu.unit": "a", "gpu.driver": "1"})
-        for one in runs("a100-80gb", 1, 2)
-    ]
-    right = [
-        replace(one, environment={**one.environment, "gpu.unit": "b", "gpu.driver": "2"})
-        for one in runs("h100-80gb", 1, 6)
-    ]
+    left, right = (
+        [
+            replace(one, environment={**one.environment, "gpu.unit": unit, "gpu.driver": driver})
+            for one in runs(gpu, 1, n)
+        ]
+        for unit, driver, gpu, n in (("a", "1", "a100-80gb", 2), ("b", "2", "h100-80gb", 6))
+    )
     right[0] = replace(right[0], metrics={**right[0].metrics, "train.throttled_seconds": 3.0})
     cases = cases_of(*left, *right)
     said = list(devices.cautions(devices.same(cases, *names(cases))))
@@ -125,5 +125,5 @@ def test_the_command_names_what_it_compares(ftbench: Ftbench, tmp_path: Path) ->
 
 def test_nothing_in_common_does_not_pass(ftbench: Ftbench, tmp_path: Path) -> None:
     """Devices without a common case, or only one device, end with 5."""
-    filled(tmp_path, *runs("a100-80gb", 1.0), *runs("h100-80gb", 0.5, batch_size=2))
+    filled(tmp_path, *runs("a100-80gb", 1.0), *runs("h100-80gb", 0.5, rank=2))
     assert ftbench("compare", "--by", "device", "--results", tmp_path).returncode == 5
