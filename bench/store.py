@@ -19,6 +19,7 @@ from pathlib import Path
 from bench.errors import RecordFormatError, StoreError
 from bench.schema import Kind, RunRecord
 from bench.schema.codec import LARGEST_RECORD, decode, encode
+from bench.schema.comparison import FOLDER as COMPARISONS
 
 DRY_MARK = "DRY"
 """A folder with a file of this name holds made-up records, and only those."""
@@ -137,6 +138,8 @@ def read(root: Path) -> tuple[list[Stored], list[Unreadable]]:
 
 def _record_files(root: Path) -> Iterable[Path]:
     for device in _folders(root):
+        if device.name == COMPARISONS:
+            continue
         for case in _folders(device):
             names = sorted(e.name for e in os.scandir(case) if e.is_file(follow_symlinks=False))
             yield from (case / n for n in names if n.endswith(".json") and not n.startswith("."))

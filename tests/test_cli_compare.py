@@ -134,3 +134,17 @@ def test_one_name_alone_must_be_a_comparison(ftbench: Ftbench, tmp_path: Path) -
     done = ftbench("compare", tmp_path)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
+
+
+def test_a_kept_comparison_is_no_record(ftbench: Ftbench, equal: Path, tmp_path: Path) -> None:
+    """Kept below results/comparisons, a report is validated as one, and no reader of records trips over it."""
+    root = on_disk(tmp_path / "results", sides()[0])
+    kept = root / "comparisons" / "peft.json"
+    assert ftbench("compare", equal, "--format", "json", "--output", kept).returncode == 0
+    assert ftbench("validate", root).returncode == 0
+    shown = ftbench("show", "--results", root)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    kept.write_text(kept.read_text().replace('"format": 1', '"format": 99'))
+    done = ftbench("validate", root)
+    assert done.returncode == 2
+    assert "format 99" in done.stderr

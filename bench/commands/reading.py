@@ -158,8 +158,8 @@ def metrics(options: argparse.Namespace) -> int:
 
 
 def validate(options: argparse.Namespace) -> int:
-    """Decode every file named, and every record file below every folder named."""
-    from bench.schema.codec import decode
+    """Decode every file named, and every record and comparison below every folder named."""
+    from bench.schema import codec, comparison
 
     good = bad = 0
     for path in options.paths:
@@ -169,7 +169,8 @@ def validate(options: argparse.Namespace) -> int:
             if path.is_dir() and any(part.startswith(".") for part in file.relative_to(path).parts):
                 continue
             try:
-                decode(file.read_bytes())
+                read = comparison.decode if file.parent.name == comparison.FOLDER else codec.decode
+                read(file.read_bytes())
                 good += 1
             except (RecordFormatError, OSError) as error:
                 say(f"{file}: {error}")

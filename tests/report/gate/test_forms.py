@@ -16,6 +16,7 @@ from bench.analysis.gate.verdicts import Finding, Verdict
 from bench.report.gate import document, github, junit, verdict_table
 from bench.report.render import to_text
 from bench.schema import Failure, Status
+from bench.schema.comparison import COMPARISON_FORMAT, decode
 from bench.store import Unreadable
 from tests.comparisons import cases, sides, slower
 
@@ -55,7 +56,8 @@ def test_the_table_shows_what_is_urgent_first(mixed):
 def test_the_json_holds_every_finding_with_its_runs(mixed):
     """Programs find each verdict, its numbers in base units, and a way back to the runs on both sides."""
     told = json.loads(document.as_json(mixed))
-    assert told["format"] == document.FORMAT
+    assert told["format"] == COMPARISON_FORMAT
+    assert decode(document.as_json(mixed).encode()).counts == told["counts"]
     assert told["ending"] == "worse"
     assert len(told["findings"]) == len(mixed.findings)
     slower_one = next(one for one in told["findings"] if one["verdict"] == "regressed")
