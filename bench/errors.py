@@ -41,6 +41,10 @@ class FetchError(FtbenchError):
     """A model or data set could not be brought here."""
 
 
+class ConfoundedError(FtbenchError):
+    """Two sides of a comparison differ by more than what is compared."""
+
+
 class StoreError(FtbenchError):
     """A record could not be written or must not be written there."""
 

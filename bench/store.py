@@ -84,6 +84,22 @@ def _publish(text: bytes, folder: Path, start: str) -> Path:
         os.unlink(hidden)
 
 
+def write_whole(path: Path, text: str) -> None:
+    """Write a file that is no record so that a reader finds all of it or what was there before.
+
+    Raises `StoreError` when the disk refuses.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, hidden = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            os.fchmod(file.fileno(), 0o644)
+        Path(hidden).replace(path)
+    except OSError as error:
+        raise StoreError(f"cannot write {path}: {error.strerror or error}.") from error
+
+
 def _sync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:

@@ -165,7 +165,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
             terminalreporter.write_line(f"The times above are {what}{how}.")
     try:
         suites = config.stash.get(SUITES, frozenset())
-        for line in session.plan_lines() if config.option.collectonly else summary_lines(session, suites):
+        planned = () if config.option.plan else session.plan_lines()
+        for line in planned if config.option.collectonly else summary_lines(session, suites):
             terminalreporter.write_line(line)
     except StoreError as error:  # of a plan, whose predictions are kept
         terminalreporter.write_line(f"ERROR: {error}", red=True)

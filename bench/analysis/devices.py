@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 import msgspec
 
-from bench.analysis.cases import Case, is_headline, newest, ran
+from bench.analysis.cases import Case, is_headline, ran
 from bench.analysis.disturbance import influences
 from bench.analysis.families import settings
 from bench.analysis.limits import families
@@ -15,11 +16,14 @@ from bench.analysis.limits import families
 SPEED = "train.tokens_per_second"
 TUNED = ("batch_size", "gradient_accumulation_steps", "gradient_checkpointing", "attention", "steps", "untimed_steps")
 """Settings that each device may have its own way where its best is asked for; the work stays the same."""
+AFTER = ("inspect", "merge", "infer_tokens", "evaluate_items")
+"""Settings that a search for what fits goes without."""
 ENOUGH = 5
 """Runs of a case from which on an interval is more than a guess."""
 SPOKEN = {
     "gpu.power_limit_watts": "power limits", "gpu.ecc": "ECC", "gpu.mig": "MIG", "gpu.driver": "drivers",
-    "gpu.pcie_generation": "PCIe generations", "gpu.pcie_width": "PCIe widths", "cpu.model": "processors of the hosts",
+    "gpu.pcie_generation_max": "PCIe generations", "gpu.pcie_width_lanes_max": "PCIe lanes",
+    "gpu.numa_node": "NUMA nodes", "cpu.model": "processors of the hosts", "host.container": "containers",
     "python": "Pythons",
 }  # fmt: skip
 """Facts that may explain a difference between devices without being the device."""
@@ -34,9 +38,14 @@ class Match:
 
 
 def same(cases: Sequence[Case], left: str, right: str) -> list[Match]:
-    """Match cases of one name and software stack that ran well on both devices, in the order of `cases`."""
+    """Match cases of one name and software stack that ran well on both devices; of several stacks the newest common."""
     sides = [{(case.name, case.stack): case for case in _eligible(cases, device)} for device in (left, right)]
-    return [Match(case, sides[1][key]) for key, case in sides[0].items() if key in sides[1]]
+    found: dict[str, Match] = {}
+    for key, case in sorted(sides[0].items(), key=lambda item: item[1].latest):
+        if key in sides[1]:
+            found[case.name] = Match(case, sides[1][key])
+    order = {case.name: place for place, case in reversed(list(enumerate(cases)))}
+    return sorted(found.values(), key=lambda match: order[match.left.name])
 
 
 def best(cases: Sequence[Case], left: str, right: str) -> list[Match]:
@@ -51,18 +60,15 @@ def best(cases: Sequence[Case], left: str, right: str) -> list[Match]:
         for case in _eligible(cases, device):
             if case.values(SPEED):
                 groups.setdefault(_work(case), []).append(case)
-        sides.append(groups)
-    ways = {key: {case.name for side in sides for case in side.get(key, ())} for key in sides[0]}
-    return [
-        Match(*(max(side[key], key=lambda case: max(case.values(SPEED))) for side in sides))
-        for key in sides[0] if key in sides[1] and len(ways[key]) > 1
-    ]  # fmt: skip
+        sides.append({work: group for work, group in groups.items() if len(group) > 1})
+    return [Match(*(max(side[work], key=_speed) for side in sides)) for work in sides[0] if work in sides[1]]
 
 
 def largest_batch(cases: Sequence[Case], case: Case) -> int | None:
-    """Return the largest batch that was found to fit where everything else is as in `case`; None if none was sought."""
-    mine = [family for family in families(cases) if family.setting == "batch_size" and case in family.cases]
-    return next((family.size(family.fits) for family in mine if family.fits and family.fails), None)
+    """Return the largest batch that a search found to fit of the work of `case`; None where nobody searched."""
+    mine = [one for one in cases if one.device == case.device and _fitting(one) == _fitting(case)]
+    found = [family for family in families(mine) if family.setting == "batch_size" and family.fits and family.fails]
+    return max((family.size(family.fits) for family in found if family.fits), default=None)
 
 
 def cautions(matches: Sequence[Match]) -> Iterator[str]:
@@ -86,8 +92,17 @@ def cautions(matches: Sequence[Match]) -> Iterator[str]:
 
 
 def _eligible(cases: Sequence[Case], device: str) -> list[Case]:
-    return [case for case in newest(ran(cases)) if case.device == device and case.ok and is_headline(case)]
+    return [case for case in ran(cases) if case.device == device and case.ok and is_headline(case)]
+
+
+def _speed(case: Case) -> float:
+    return median(case.values(SPEED))
 
 
 def _work(case: Case) -> bytes:
     return msgspec.json.encode([settings(case.config, without=TUNED), case.stack], order="sorted")
+
+
+def _fitting(case: Case) -> bytes:
+    """What decides whether a batch fits: the work, but not how long it goes on and what is done after training."""
+    return msgspec.json.encode([settings(case.config, without=(*TUNED, *AFTER)), case.stack], order="sorted")

@@ -107,13 +107,16 @@ def _divergences(numbers: Numbers, places: range) -> list[float]:
     """Return the scaled energy distance between both sides of every place."""
     import numpy as np
 
-    distances = np.abs(numbers[:, None] - numbers[None, :])
+    total = np.cumsum(np.cumsum(np.abs(numbers[:, None] - numbers[None, :]), axis=0), axis=1)  # of all left above
+    whole, count = float(total[-1, -1]), len(numbers)
     found = []
     for at in places:
-        n, m = at, len(numbers) - at
-        across = distances[:at, at:].mean()
-        within = distances[:at, :at].sum() / (n * (n - 1)) + distances[at:, at:].sum() / (m * (m - 1))
-        found.append(float(n * m / (n + m) * (2 * across - within)))
+        n, m = at, count - at
+        left = float(total[at - 1, at - 1])
+        across = float(total[at - 1, -1]) - left
+        right = whole - left - 2 * across
+        apart = 2 * across / (n * m) - left / (n * (n - 1)) - right / (m * (m - 1))
+        found.append(n * m / (n + m) * apart)
     return found
 
 

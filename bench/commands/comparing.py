@@ -4,33 +4,23 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
-from collections.abc import Callable, Mapping
-from fnmatch import fnmatchcase
+from collections.abc import Collection
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from bench.commands import say
-from bench.errors import BadValueError, StoreError
+from bench.commands import judging, say
+from bench.errors import BadValueError, ConfoundedError, UnknownNameError
 
 if TYPE_CHECKING:
-    from bench.analysis.gate.comparison import Comparison, Side
     from bench.commands import Commands
     from bench.report.devices import Price
-    from bench.schema import RunConfig
 
-FORMATS = ("text", "markdown", "csv", "json", "junit", "github")
-EXITS: Mapping[str, int] = MappingProxyType(
-    {"good": 0, "worse": 1, "invalid": 3, "lost": 4, "nothing": 5, "unknown": 6}
-)
-"""Exit codes by how a comparison ends; 2 is for a command that cannot be understood."""
-PASSED_ON = ("scale", "device", "model", "task")
-"""Options of the suites that say which cases there are."""
-REPORTS = {"comparison.json": "json", "comparison.md": "markdown", "comparison.xml": "junit"}
-"""Files that a comparison leaves in its folder, and their formats."""
 SIDES = ("old", "new")
 """Folders of a comparison that `ftbench ab` made."""
+NOT_BY_DEVICE = ("metric", "acknowledged", "strict", "all", "allow_diff")
+"""Options that mean nothing where devices are put side by side."""
 
 
 def register(commands: Commands) -> None:
@@ -41,7 +31,7 @@ def register(commands: Commands) -> None:
         description="Compare two sides of stored records. A side is a folder, or of the records below --results those "
         "of a device, of a package's version (peft==0.21.2) or of a commit. Exit codes: 0 nothing is worse, 1 "
         "something is, 3 files could not be read, 4 something could not be compared, 5 nothing was compared, 6 "
-        "inconclusive and --strict.",
+        "nothing became known, or with --strict not everything.",
     )
     one.add_argument("old", nargs="?", metavar="OLD", help="a side; or alone, a folder that `ftbench ab` made")
     one.add_argument("new", nargs="?", metavar="NEW", help="the other side")
@@ -49,10 +39,9 @@ def register(commands: Commands) -> None:
     one.add_argument("--by", choices=("device",), help="put devices side by side on the cases that both have run")
     one.add_argument("--price", action="append", default=[], metavar="DEVICE=USD@DATE",
                      help="with --by device: what an hour of a device cost, and on which day")  # fmt: skip
-    one.add_argument("--allow-diff", action="append", default=[], metavar="PACKAGE",
-                     help="a package whose version may differ without being tested; all: any of them")  # fmt: skip
-    add_reading(one)
-    one.set_defaults(command=compare)
+    judging.add_allowed(one)
+    judging.add_reading(one)
+    one.set_defaults(command=judging.never_one(compare))
 
     one = commands.add_parser(
         "ab",
@@ -60,39 +49,14 @@ def register(commands: Commands) -> None:
         description="Run the suites' cases in two environments in turns (old, new, new, old), with the same seeds and "
         "data, and compare: all cases are screened, and what looks changed is confirmed by fresh pairs. A side is "
         "packages as pip takes them, with spaces between, an interpreter, a virtual environment, or `installed`. A "
-        "comparison that was stopped goes on when the command is given again. Exit codes: those of compare.",
+        "comparison that was stopped goes on when the command is given again, also with more --pairs. Exit codes: "
+        "those of compare.",
     )
     one.add_argument("--old", required=True, metavar="SIDE", help='for example "peft==0.20.0"')
     one.add_argument("--new", default="installed", metavar="SIDE", help="(default: what is installed here)")
-    add_cases(one)
-    add_reading(one)
-    one.set_defaults(command=ab)
-
-
-def add_cases(one: argparse.ArgumentParser) -> None:
-    """Describe the options that say what is run in two environments, and where its records go."""
-    one.add_argument("--suites", default="methods", metavar="NAME,...", help="(default: methods; all: every suite)")
-    one.add_argument("-k", dest="select", metavar="EXPRESSION", help="of these the tests that pytest -k selects")
-    one.add_argument("--pairs", type=int, default=5, help="runs of each side, of every case (default: 5)")
-    one.add_argument("--folder", type=Path, default=Path("comparison"), metavar="DIR",
-                     help="for records of both sides and the report (default: comparison)")  # fmt: skip
-    for name in PASSED_ON:
-        one.add_argument(f"--{name}", help="as the suites take it")
-    one.add_argument("--data-dir", type=Path, help="as the suites take it")
-    one.add_argument("--allow-diff", action="append", default=[], metavar="PACKAGE",
-                     help="a package whose version may differ without being tested; all: any of them")  # fmt: skip
-
-
-def add_reading(one: argparse.ArgumentParser) -> None:
-    """Describe the options that say what is judged, and how it is told."""
-    one.add_argument("--metric", action="append", default=[], metavar="NAME",
-                     help="judge these only; * and ? stand for any letters")  # fmt: skip
-    one.add_argument("--acknowledged", type=Path, metavar="FILE",
-                     help="known changes that do not fail: a metric, or a case and a metric, a line")  # fmt: skip
-    one.add_argument("--strict", action="store_true", help="end with 6 where anything stays inconclusive")
-    one.add_argument("--all", action="store_true", help="show what is unchanged too")
-    one.add_argument("--format", choices=FORMATS, default="text")
-    one.add_argument("--output", type=Path, metavar="FILE", help="write to FILE instead of standard output")
+    judging.add_cases(one)
+    judging.add_reading(one)
+    one.set_defaults(command=judging.never_one(ab))
 
 
 def compare(options: argparse.Namespace) -> int:
@@ -104,92 +68,11 @@ def compare(options: argparse.Namespace) -> int:
     old, new = _two_sides(options)
     sides = [side(words, options.results) for words in (old, new)]
     across = all(is_device(words, one) for words, one in zip((old, new), sides, strict=True))
-    return tell(options, *sides, across_devices=across)
-
-
-def _by_device(options: argparse.Namespace) -> int:
-    """Put devices side by side: the two that are named, or the first that ran anything beside all others."""
-    from bench.analysis.cases import group, ran, read
-    from bench.report import devices, render
-    from bench.schema.catalogue import find
-
-    if options.format not in render.FORMATS:
-        raise BadValueError(f"--format {options.format} cannot hold devices; use {', '.join(render.FORMATS)}.")
-    cases = group(read(options.results)[0])
-    known = list(dict.fromkeys(case.device for case in ran(cases)))
-    named = [device for device in (options.old, options.new) if device] or known
-    for device in named:
-        find("device", dict.fromkeys(known), device)
-    prices = dict(map(_price, options.price))
-    tables = [table for other in named[1:] for table in devices.tables(cases, named[0], other, prices)]
-    if not tables:
-        say(f"no case was run by two of the devices {', '.join(named) or 'below ' + str(options.results)}")
-        return EXITS["nothing"]
-    _write(render.written(tables, options.format), options.output)
-    return 0
-
-
-def _price(words: str) -> tuple[str, Price]:
-    """Read DEVICE=USD@DATE. Raises `BadValueError`: a price without its day says nothing a year later."""
-    from bench.report.devices import Price
-
-    found = re.fullmatch(r"([^=]+)=([0-9]+(?:\.[0-9]+)?)@(\d{4}-\d\d-\d\d)", words)
-    if not found or not float(found.group(2)):
-        raise BadValueError(f"--price {words!r} is no price; write DEVICE=USD@DATE, for example h100=2.49@2026-11-01.")
-    return found.group(1), Price(float(found.group(2)), found.group(3))
-
-
-def ab(options: argparse.Namespace) -> int:
-    """Run two environments in turns, then compare them."""
-    from bench.analysis.gate.choose import side
-    from bench.launch.versus import Versus
-
-    versus = Versus(
-        options.old, options.new, options.folder, cases_of(options), options.pairs, options.data_dir,
-        options.allow_diff, wanted(options.metric),
-    )  # fmt: skip
-    versus.run(say)
-    old, new = (side(str(root), options.folder) for root in versus.roots().values())
-    return tell(options, old, new, reports=options.folder)
-
-
-def cases_of(options: argparse.Namespace) -> list[RunConfig]:
-    """Return the cases that the options of `add_cases` name."""
-    from bench.launch.versus import planned
-
-    names = [] if options.suites == "all" else [name.strip() for name in options.suites.split(",") if name.strip()]
-    arguments = [word for name in PASSED_ON if (given := getattr(options, name)) for word in (f"--{name}", given)]
-    if options.select:
-        arguments += ["-k", options.select]
-    if options.data_dir:
-        arguments += ["--data-dir", str(options.data_dir.resolve())]
-    return planned(names, arguments)
-
-
-def tell(
-    options: argparse.Namespace, old: Side, new: Side, *, across_devices: bool = False, reports: Path | None = None
-) -> int:
-    """Compare two sides as the options of `add_reading` say, write what was found, and return the exit code.
-
-    `reports` is a folder that gets the report in all forms that programs read.
-    """
-    from bench.analysis.gate.comparison import compare as compared
-    from bench.report.gate import verdict_table
-
-    found = compared(
-        old, new, wanted=wanted(options.metric), allowed=options.allow_diff,
-        acknowledged=_acknowledged(options.acknowledged), strict=options.strict, across_devices=across_devices,
-    )  # fmt: skip
-    for name, form in REPORTS.items() if reports else ():
-        _write(_written(found, form, everything=options.all), reports and reports / name)
-    _write(_written(found, options.format, everything=options.all), options.output)
-    for line in verdict_table.lines(found):
-        say(line)
-    return EXITS[found.ending]
+    return judging.tell(options, *sides, across_devices=across)
 
 
 def _two_sides(options: argparse.Namespace) -> tuple[str, str]:
-    if options.old is None:
+    if not options.old or options.new == "":
         raise BadValueError("name two sides to compare, or --by device.")
     if options.new is not None:
         return options.old, options.new
@@ -199,46 +82,71 @@ def _two_sides(options: argparse.Namespace) -> tuple[str, str]:
     return str(both[0]), str(both[1])
 
 
-def wanted(patterns: list[str]) -> Callable[[str], bool]:
-    """Return what tells whether a metric was asked for. Raises `UnknownNameError` for a pattern that matches none."""
-    from bench.schema.catalogue import find
-    from bench.schema.metrics import METRICS
+def _by_device(options: argparse.Namespace) -> int:
+    """Put devices side by side: the two that are named, or the first that ran anything beside all others."""
+    from bench.analysis.cases import group, ran, read
+    from bench.analysis.gate.verdicts import CODES, Exit
+    from bench.report import devices, render
 
-    for pattern in patterns:
-        if not any(fnmatchcase(name, pattern) for name in METRICS):
-            find("metric", METRICS, pattern)
-    return lambda name: not patterns or any(fnmatchcase(name, pattern) for pattern in patterns)
+    if options.format not in render.FORMATS:
+        raise BadValueError(f"--format {options.format} cannot hold devices; use {', '.join(render.FORMATS)}.")
+    for name in NOT_BY_DEVICE:
+        if getattr(options, name):
+            raise BadValueError(f"--{name.replace('_', '-')} means nothing with --by device; leave it out.")
+    stored, unreadable = read(options.results)
+    for file in unreadable:
+        say(f"cannot read {file.path}: {file.reason}")
+    cases = group(stored)
+    known = list(dict.fromkeys(case.device for case in ran(cases)))
+    named = [_device(words, known) for words in (options.old, options.new) if words] or known
+    prices = {_device(words, known): price for words, price in map(_price, options.price)}
+    tables = [table for other in named[1:] for table in devices.tables(cases, named[0], other, prices)]
+    if not tables:
+        say(f"no case was run by two of the devices {', '.join(named) or 'below ' + str(options.results)}")
+        return CODES[Exit.NOTHING]
+    judging.write(render.written(tables, options.format), options.output)
+    return CODES[Exit.INVALID if unreadable else Exit.GOOD]
 
 
-def _acknowledged(file: Path | None) -> set[str]:
-    """Read known changes: a line each, what follows a # left out."""
-    if file is None:
-        return set()
+def _device(words: str, known: Collection[str]) -> str:
+    """Return the device that is called so, or the only one whose name holds it. Raises `UnknownNameError`."""
+    found = [device for device in known if device == words] or [device for device in known if words in device]
+    if len(found) != 1:
+        raise UnknownNameError("device", words, known)
+    return found[0]
+
+
+def _price(words: str) -> tuple[str, Price]:
+    """Read DEVICE=USD@DATE. Raises `BadValueError`: a price without its day says nothing a year later."""
+    from bench.report.devices import Price
+
+    found = re.fullmatch(r"([^=]+)=([0-9]+(?:\.[0-9]+)?)@(\d{4}-\d\d-\d\d)", words)
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise StoreError(f"cannot read {file}: {error}.") from error
-    return {" ".join(said) for line in lines if (said := line.partition("#")[0].split())}
+        if not found or not float(found.group(2)):
+            raise ValueError
+        date.fromisoformat(found.group(3))
+    except ValueError:
+        raise BadValueError(
+            f"--price {words!r} is no price; write DEVICE=USD@DATE, for example h100=2.49@2026-11-01."
+        ) from None
+    return found.group(1), Price(float(found.group(2)), found.group(3))
 
 
-def _written(found: Comparison, form: str, *, everything: bool) -> str:
-    from bench.report import render
-    from bench.report.gate import document, github, junit, verdict_table
+def ab(options: argparse.Namespace) -> int:
+    """Run two environments in turns, then compare them."""
+    from bench.analysis.gate.choose import side
+    from bench.analysis.gate.verdicts import CODES, Exit
+    from bench.launch.versus import Versus
 
-    if form == "markdown":
-        return github.comment(found, unchanged=everything)
-    if form in ("json", "junit", "github"):
-        makers = {"json": document.as_json, "junit": junit.as_junit, "github": github.commands}
-        return makers[form](found)
-    return render.written([verdict_table.table(found, unchanged=everything)], form)
-
-
-def _write(text: str, output: Path | None) -> None:
-    if output is None:
-        sys.stdout.write(text)
-        return
+    versus = Versus(
+        options.old, options.new, options.folder, judging.cases_of(options), options.pairs, options.data_dir,
+        options.allow_diff, judging.wanted(options.metric),
+    )  # fmt: skip
     try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise StoreError(f"cannot write {output}: {error.strerror or error}.") from error
+        names = versus.run(say)
+    except ConfoundedError as error:
+        say(str(error))
+        return CODES[Exit.LOST]
+    old, new = (replace(side(str(root), options.folder), name=name)
+                for root, name in zip(versus.roots().values(), names, strict=True))  # fmt: skip
+    return judging.tell(options, old, new, reports=options.folder)

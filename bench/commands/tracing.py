@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.commands import FORMATS, comparing, say
+from bench.commands import FORMATS, judging, say
 from bench.errors import BadValueError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ def register(commands: Commands) -> None:
     one.add_argument(
         "--case", default="", metavar="CASE", help="a part of the case's name; needed where there are several"
     )
-    comparing.add_cases(one)
-    one.set_defaults(command=bisect)
+    judging.add_cases(one)
+    one.set_defaults(command=judging.never_one(bisect))
 
 
 def history(options: argparse.Namespace) -> int:
@@ -62,12 +62,10 @@ def bisect(options: argparse.Namespace) -> int:
     from bench.launch.bisect import against, releases
     from bench.launch.bisect import bisect as halved
     from bench.launch.versus import Versus
-    from bench.schema.catalogue import find
-    from bench.schema.metrics import METRICS
 
-    find("metric", METRICS, options.metric)
+    judging.wanted([options.metric])
     versions = releases(options.package, options.good, options.bad)
-    config = _one_case(comparing.cases_of(options), options.case)
+    config = _one_case(judging.cases_of(options), options.case)
     versus = Versus(
         "", "", options.folder, [config], options.pairs, options.data_dir, options.allow_diff, lambda _: True
     )

@@ -15,6 +15,7 @@ from bench.launch.versus import Versus
 
 TELLING = frozenset({Verdict.IMPROVED, Verdict.REGRESSED, Verdict.CHANGED, Verdict.BROKEN, Verdict.FIXED})
 """Verdicts by which a release differs from the good one."""
+LONGEST_ANSWER_S = 300.0
 SAME = frozenset({Verdict.UNCHANGED})
 
 Try = Callable[[str], Verdict]
@@ -44,9 +45,11 @@ def bisect(versions: Sequence[str], attempt: Try, told: Told) -> Found:
         raise BadValueError(f"there is nothing to halve: {', '.join(versions) or 'no release'} lies in that range.")
     verdict = attempt(versions[-1])
     told(f"{versions[0]} against {versions[-1]}: {verdict}")
+    if verdict in SAME:
+        raise BadValueError(f"{versions[0]} and {versions[-1]} do not differ, so no release between did it.")
     if verdict not in TELLING:
         raise BadValueError(
-            f"{versions[0]} and {versions[-1]} do not differ ({verdict}), so no release between did it."
+            f"{versions[0]} and {versions[-1]} could not be told apart ({verdict}); more --pairs may do."
         )
     same, different, unknown = 0, len(versions) - 1, set[int]()
     while left := [place for place in range(same + 1, different) if place not in unknown]:
@@ -74,24 +77,28 @@ def releases(package: str, first: str, last: str) -> list[str]:
     `first` and `last` may be the start of a release: 0.18 means 0.18.0 as the good end, the newest 0.18 as the bad one.
     Raises `BadValueError` where pip cannot tell, or an end is not among them.
     """
-    from packaging.version import InvalidVersion, Version
+    from packaging.version import Version
 
     command = [sys.executable, "-m", "pip", "index", "versions", package, "--disable-pip-version-check"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=LONGEST_ANSWER_S)
+    except subprocess.TimeoutExpired:
+        raise BadValueError(
+            f"pip did not say within {LONGEST_ANSWER_S:.0f} s which releases {package!r} has."
+        ) from None
     line = next((line for line in done.stdout.splitlines() if line.startswith("Available versions:")), "")
     if not line:
         said = done.stderr.strip().splitlines()[-1:] or ["it said nothing"]
         raise BadValueError(f"pip knows no releases of {package!r}: {said[0]}")
     known = sorted({Version(word.strip()) for word in line.partition(":")[2].split(",")})
-    try:
-        low, high = Version(first), Version(last)
-    except InvalidVersion as error:
-        raise BadValueError(f"{error}; name releases, for example 0.18.0 and 0.21.2.") from None
-    chosen = [one for one in known if low <= one and (one <= high or str(one).startswith(f"{last}."))]
-    ends = [one for one in chosen if str(one).startswith(first)], [one for one in chosen if str(one).startswith(last)]
-    if not all(ends):
-        missing = first if not ends[0] else last
-        raise BadValueError(f"{package} {missing} is no release; known: {', '.join(map(str, known[-12:]))}.")
+    ends = [[one for one in known if str(one) == end or str(one).startswith(f"{end}.")] for end in (first, last)]
+    for end, found in zip((first, last), ends, strict=True):
+        if not found:
+            raise BadValueError(f"{package} {end} is no release; known: {', '.join(map(str, known[-12:]))}.")
+    low, high = ends[0][0], ends[1][-1]
+    if low >= high:
+        raise BadValueError(f"{package} {first} is not before {last}; name the earlier release first.")
+    chosen = [one for one in known if low <= one <= high]
     return [str(one) for one in chosen]
 
 

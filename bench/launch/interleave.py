@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 from msgspec.structs import replace
 
 from bench import store
+from bench.analysis.disturbance import influences
 from bench.launch.plan import duration
 from bench.launch.sweep import Runs
 from bench.schema import RunConfig, RunRecord
@@ -19,6 +20,8 @@ from bench.schema.pairing import Stage, Turn
 
 Side = Literal["old", "new"]
 SIDES: tuple[Side, Side] = ("old", "new")
+MOST_TRIES = 3
+"""How often a pair is made that something else disturbs."""
 
 Told = Callable[[str], None]
 """Takes a line about what happens."""
@@ -31,6 +34,11 @@ class Step(NamedTuple):
     side: Side
     stage: Stage
     number: int
+
+    @property
+    def pair(self) -> tuple[str, Stage, int]:
+        """What both runs of its pair share."""
+        return self.config.case, self.stage, self.number
 
 
 def steps(configs: Sequence[RunConfig], numbers: range, stage: Stage, chance: random.Random) -> Iterator[Step]:
@@ -50,10 +58,20 @@ def steps(configs: Sequence[RunConfig], numbers: range, stage: Stage, chance: ra
 
 
 @dataclass(slots=True)
+class _Pair:
+    """A pair that was tried: whether it is whole, whether nothing disturbed it, and how often it was tried."""
+
+    whole: bool = False
+    quiet: bool = False
+    tries: int = 0
+
+
+@dataclass(slots=True)
 class Interleaver:
     """Runs steps, each in its side's environment, and keeps their records below a folder for each side.
 
-    Half a pair that an earlier attempt left is made anew, as a whole: its halves would be far apart.
+    Half a pair that an earlier attempt left is made anew, as a whole: its halves would be far apart. So is a pair that
+    something else disturbed, three times at most. `tested` says of each side what is compared.
     """
 
     roots: Mapping[Side, Path]
@@ -61,40 +79,57 @@ class Interleaver:
     comparison: str
     under_test: Sequence[str]
     told: Told
+    tested: Mapping[Side, str] = field(default_factory=dict)
     attempt: int = field(init=False, default=0)
     _position: int = field(init=False, default=0)
-    _done: set[tuple[str, Stage, int]] = field(init=False, default_factory=set)
+    _pairs: dict[tuple[str, Stage, int], _Pair] = field(init=False, default_factory=dict)
     _seconds: dict[str, list[float]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        halves: dict[tuple[str, int, Stage, int], set[Side]] = {}
+        self._look()
+
+    def missing(self, wanted: Sequence[Step]) -> list[Step]:
+        """Return the steps whose pair is not whole yet, or was disturbed and not tried often enough."""
+        return [step for step in wanted if not self._is_done(self._pairs.get(step.pair, _Pair()))]
+
+    @staticmethod
+    def _is_done(pair: _Pair) -> bool:
+        return pair.whole and (pair.quiet or pair.tries >= MOST_TRIES)
+
+    def make(self, wanted: Sequence[Step]) -> None:
+        """Run the steps that are missing until none is. Raises `StoreError` where a record cannot be written."""
+        while todo := self.missing(wanted):
+            if self._position == 0:
+                for side in SIDES:
+                    self._run(Step(todo[0].config, side, Stage.WARM_UP, 0), "warming up")
+            else:
+                self.attempt += 1
+            for place, step in enumerate(todo):
+                self._run(step, f"{place + 1}/{len(todo)}{self._left(todo[place:])}")
+            self._look()
+
+    def _look(self) -> None:
+        """Find out from the records what was made so far; the next attempt has a number of its own."""
+        halves: dict[tuple[str, int, Stage, int], dict[Side, RunRecord]] = {}
         for side in SIDES:
             for run in records(self.roots[side]):
                 turn = Turn.of(run.record.environment)
                 if turn and turn.comparison == self.comparison:
-                    self.attempt = max(self.attempt, turn.attempt + 1)
-                    halves.setdefault((run.record.case, turn.attempt, turn.stage, turn.number), set()).add(side)
-        self._done = {(case, stage, number) for (case, _, stage, number), sides in halves.items() if len(sides) > 1}
-
-    def missing(self, wanted: Sequence[Step]) -> list[Step]:
-        """Return the steps whose pair is not whole yet."""
-        return [step for step in wanted if (step.config.case, step.stage, step.number) not in self._done]
-
-    def make(self, wanted: Sequence[Step]) -> None:
-        """Run the steps that are missing. Raises `StoreError` where a record cannot be written."""
-        todo = self.missing(wanted)
-        if todo and self._position == 0:
-            for side in SIDES:
-                self._run(Step(todo[0].config, side, Stage.WARM_UP, 0), "warming up")
-        for place, step in enumerate(todo):
-            self._run(step, f"{place + 1}/{len(todo)}{self._left(todo[place:])}")
+                    self.attempt = max(self.attempt, turn.attempt + (self._position == 0))
+                    halves.setdefault((run.record.case, turn.attempt, turn.stage, turn.number), {})[side] = run.record
+        self._pairs = {}
+        for (case, _, stage, number), made in sorted(halves.items(), key=lambda half: half[0][1]):
+            pair = self._pairs.setdefault((case, stage, number), _Pair())
+            pair.tries += 1
+            if len(made) == len(SIDES):
+                pair.whole, pair.quiet = True, not any(map(influences, made.values()))
 
     def _run(self, step: Step, words: str) -> None:
         begun = time.monotonic()
         record = self.runs[step.side].run(step.config)
         turn = Turn(
             comparison=self.comparison, attempt=self.attempt, stage=step.stage, number=step.number,
-            position=self._position, under_test=",".join(self.under_test),
+            position=self._position, under_test=",".join(self.under_test), tested=self.tested.get(step.side, ""),
         )  # fmt: skip
         store.save(replace(record, environment={**record.environment, **turn.facts()}), self.roots[step.side])
         self._position += 1

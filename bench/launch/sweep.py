@@ -149,6 +149,6 @@ def locked(root: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
-                raise StoreError(f"cannot lock {root}: {error.strerror}; use --results on another disk.") from error
-            raise BusyError(f"another session is measuring into {root}; wait for it, or use --results.") from None
+                raise StoreError(f"cannot lock {root}: {error.strerror}; use a folder on another disk.") from error
+            raise BusyError(f"another session is measuring into {root}; wait for it, or use another folder.") from None
         yield

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import bench
-from bench import cache
+from bench import cache, store
 from bench.analysis.gate.judge import Wanted, to_confirm
 from bench.analysis.gate.sides import Twin, twins
 from bench.errors import BadValueError, StoreError
@@ -27,7 +27,7 @@ from bench.launch.process import Launcher
 from bench.launch.sweep import locked
 from bench.launch.workers import isolation_for
 from bench.schema import RunConfig
-from bench.schema.catalogue import find
+from bench.schema.catalogue import find, is_predicted
 from bench.schema.codec import decode_configs
 from bench.schema.pairing import Stage
 
@@ -36,6 +36,8 @@ CHARTER = "comparison-of.json"
 ENVIRONMENTS = ".environments"
 EXACT_PAIRS = 2
 """Pairs of a case of which nothing is timed or trained: one to see, one to see it again."""
+FRESH = 10_000
+"""Number of the first pair that confirms: far from those that screen, however many there are."""
 UNTIMED = ("numerics",)
 """Studies of which nothing noisy is judged."""
 
@@ -60,27 +62,39 @@ class Versus:
         """Return the folders of the sides' records."""
         return {side: self.folder / side for side in SIDES}
 
-    def run(self, told: Told) -> None:
+    def run(self, told: Told) -> tuple[str, str]:
         """Make the environments, screen all cases, and confirm what looks changed; go on where a killed one stopped.
 
-        Raises `BadValueError` for environments that differ by more than is tested, or for a folder that holds another
-        comparison; `BusyError`, `StoreError`, `FetchError`.
+        Returns the sides' names. Raises `ConfoundedError` for environments that differ by more than is tested,
+        `BadValueError` for what cannot be measured or a folder that holds another comparison; `BusyError`,
+        `StoreError`.
         """
+        device = self._device()
         if self.pairs < EXACT_PAIRS:
             raise BadValueError(f"--pairs {self.pairs} tell no spread; at least {EXACT_PAIRS} do.")
         with locked(self.folder):
             sides = self._environments(told)
             comparison = self._charter(sides)
+            supplies = Supplies(self.data_dir)
             for config in self.configs:
-                Supplies(self.data_dir).try_to_bring(config.model, config.task)
-            with self._interleaver(sides, comparison, told) as turns:
+                supplies.try_to_bring(config.model, config.task)
+            with self._interleaver(device, sides, comparison, told) as turns:
                 turns.make(self._screen(comparison))
-                looked = {(twin.case, twin.device) for twin in self._looks_changed()}
-                again = [config for config in self.configs if (config.case, device_slug(config.device)) in looked]
+                looked = {twin.case for twin in self._looks_changed()}
+                again = [config for config in self.configs if config.case in looked]
                 if again:
                     told(f"{len(again)} of {len(self.configs)} cases look changed; fresh pairs confirm them or do not")
-                fresh = range(self.pairs, 2 * self.pairs)
+                fresh = range(FRESH, FRESH + self.pairs)
                 turns.make(list(steps(again, fresh, Stage.CONFIRM, random.Random(f"{comparison} again"))))  # noqa: S311
+        return sides["old"].name, sides["new"].name
+
+    def _device(self) -> str:
+        """Return the device that all cases are for."""
+        devices = {config.device for config in self.configs}
+        if len(devices) != 1 or any(map(is_predicted, devices)):
+            raise BadValueError(f"a comparison measures on one device, not on {', '.join(sorted(devices))}; "
+                                "ftbench predict says what a GPU that is not here would hold.")  # fmt: skip
+        return devices.pop()
 
     def _screen(self, comparison: str) -> list[Step]:
         chance = random.Random(comparison)  # noqa: S311
@@ -91,19 +105,14 @@ class Versus:
 
     def _looks_changed(self) -> list[Twin]:
         roots = self.roots()
-        return to_confirm(twins(records(roots["old"]), records(roots["new"])), self.wanted)
+        return to_confirm(twins(records(roots["old"]), records(roots["new"])), self.wanted, self.allowed)
 
     def _environments(self, told: Told) -> dict[Side, Environment]:
         """Make both environments, and refuse what differs without being tested."""
-        sides: dict[Side, Environment] = {}
-        for side, words in zip(SIDES, (self.old, self.new), strict=True):
-            sides[side] = environments.prepare(words, self.folder / ENVIRONMENTS / side)
-        old, new = sides["old"], sides["new"]
-        if found := environments.confounders(old, new, self.allowed):
-            words = ", ".join(f"{name} {before} and {after}" for name, (before, after) in found.items())
-            raise BadValueError(f"the sides differ by more than what is tested, so nothing could be told: {words}. "
-                                "Name versions for both sides, or allow it with --allow-diff NAME.")  # fmt: skip
-        differ = environments.differences(old, new)
+        words: dict[Side, str] = {"old": self.old, "new": self.new}
+        sides = {side: environments.prepare(words[side], self.folder / ENVIRONMENTS / side) for side in SIDES}
+        environments.refuse_confounders(sides["old"], sides["new"], self.allowed)
+        differ = environments.differences(sides["old"], sides["new"])
         said = (f"{name} {before} against {after}" for name, (before, after) in differ.items())
         told(", ".join(said) if differ else "the sides are alike: whatever is found is noise")
         return sides
@@ -111,30 +120,31 @@ class Versus:
     def _charter(self, sides: Mapping[Side, Environment]) -> str:
         """Return the comparison's name: the one that the folder holds if it is this one, else a new one."""
         wanted = {
-            "old": self.old, "new": self.new, "pairs": self.pairs,
-            "cases": sorted(config.case for config in self.configs),
+            "old": self.old, "new": self.new, "cases": sorted(config.case for config in self.configs),
             "differences": {name: list(both) for name, both in environments.differences(*sides.values()).items()},
             "code": sides["new"].facts.get("ftbench.code"),
         }  # fmt: skip
         file = self.folder / CHARTER
         try:
-            if file.is_file():
-                held = json.loads(file.read_text(encoding="utf-8"))
-                name = str(held.pop("comparison"))
-                if held != wanted:
-                    differ = sorted(key for key in held.keys() | wanted.keys() if held.get(key) != wanted.get(key))
-                    raise BadValueError(f"{self.folder} holds another comparison (its {', '.join(differ)} differ); "
-                                        "give this one another folder with --folder.")  # fmt: skip
-                return name
-            name = secrets.token_hex(6)
-            file.write_text(json.dumps({"comparison": name, **wanted}, indent=2) + "\n", encoding="utf-8")
-        except (OSError, ValueError, KeyError) as error:
-            raise StoreError(f"cannot use {file}: {error}.") from error
-        return name
+            held = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+        except (OSError, ValueError) as error:
+            raise StoreError(f"cannot read {file}: {error}.") from error
+        if held is None:
+            held = {"comparison": secrets.token_hex(6), **wanted}
+            store.write_whole(file, json.dumps(held, indent=2) + "\n")
+        differ = sorted(key for key, fact in wanted.items() if not isinstance(held, dict) or held.get(key) != fact)
+        if differ:
+            raise BadValueError(f"{self.folder} holds another comparison (its {', '.join(differ)} differ); "
+                                "give this one another folder with --folder.")  # fmt: skip
+        return str(held["comparison"])
 
     @contextmanager
-    def _interleaver(self, sides: Mapping[Side, Environment], comparison: str, told: Told) -> Iterator[Interleaver]:
-        device = self.configs[0].device
+    def _interleaver(
+        self, device: str, sides: Mapping[Side, Environment], comparison: str, told: Told
+    ) -> Iterator[Interleaver]:
+        names = environments.under_test(sides["old"], sides["new"])
+        tested = {side: ", ".join(f"{name} {environment.versions.get(name, 'absent')}" for name in names)
+                  for side, environment in sides.items()}  # fmt: skip
         with ExitStack() as stack:
             launchers: dict[Side, Launcher] = {}
             for side, environment in sides.items():
@@ -145,8 +155,7 @@ class Versus:
                     device=device_slug(device), machine=environment.facts, isolation=isolation_for(device),
                     variables=variables, python=environment.python,
                 ))  # fmt: skip
-            tested = environments.under_test(sides["old"], sides["new"])
-            yield Interleaver(self.roots(), launchers, comparison, tested, told)
+            yield Interleaver(self.roots(), launchers, comparison, names, told, tested)
 
 
 def planned(suites: Collection[str], arguments: Sequence[str]) -> list[RunConfig]:

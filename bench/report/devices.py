@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bench.analysis import devices, stats
 from bench.analysis.cases import Case
-from bench.analysis.devices import Match
+from bench.analysis.devices import SPEED, Match
 from bench.report.beside import ratio_cell
 from bench.report.tables import Cell, Column, Table, case_page, estimated, sources
 
@@ -17,7 +17,6 @@ METRICS = {
     "train.peak_process": "peak memory of the process", "train.peak_reserved": "peak reserved memory",
     "train.peak_allocated": "peak tensor memory",
 }  # fmt: skip
-SPEED = "train.tokens_per_second"
 COST = "USD a million tokens"
 BATCH = "largest batch that fits"
 NO_PRICE = "no price was given for both; --price DEVICE=USD@DATE takes one"

@@ -61,7 +61,8 @@ def shown(value: float, unit: str, low: float | None = None, high: float | None 
     if not math.isfinite(value):
         return "not finite"
     if unit == DIFFERENCE:
-        return f"{value:+.2%}"
+        interval = "" if low is None or high is None or low == high else f" ({low:+.2%} to {high:+.2%})"
+        return f"{value:+.2%}{interval}"
     if unit == POINTS:
         interval = "" if low is None or high is None else f" ({low * 100:+.1f} to {high * 100:+.1f})"
         return f"{value * 100:+.1f} points{interval}"

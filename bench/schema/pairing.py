@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from enum import StrEnum
 from typing import Self
 
@@ -12,6 +13,10 @@ from bench.schema.catalogue import Scalar
 
 PREFIX = "pair."
 """Facts of an environment that say so."""
+BROUGHT = {"torch": ("nvidia-", "triton")}
+"""Beginnings of the names of packages that another one brings along; they are tested with it."""
+ANY = "all"
+"""Lets every package differ."""
 
 
 class Stage(StrEnum):
@@ -36,6 +41,8 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     """Which run of its attempt, counted from 0."""
     under_test: str
     """Packages whose versions are compared, separated by commas; only those may differ."""
+    tested: str = ""
+    """What this side has of them, in words: names, versions, and of what came from no index which files."""
 
     def facts(self) -> dict[str, Scalar]:
         """Return what a record's environment holds of it."""
@@ -54,3 +61,16 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     def pair(self) -> tuple[str, int, Stage, int]:
         """What both runs of a pair share, and no other run of their case has."""
         return self.comparison, self.attempt, self.stage, self.number
+
+
+def normalised(package: str) -> str:
+    """Write a package's name as indexes compare it (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", package).lower()
+
+
+def may_differ(package: str, tested: Collection[str]) -> bool:
+    """Tell whether a package is one of `tested`, or comes with one of them; "all" lets every one differ."""
+    names = {normalised(name) for name in tested}
+    package = normalised(package)
+    brought = tuple(start for name in names for start in BROUGHT.get(name, ()))
+    return ANY in names or package in names or package.startswith(brought)

@@ -63,7 +63,13 @@ def test_equal_ends_have_no_culprit():
         bisect(["1"], attempt, lambda _: None)
 
 
-INDEX = "thing (0.21.2)\nAvailable versions: 0.21.2, 0.21.0, 0.20.0, 0.19.1, 0.19.0, 0.18.1, 0.18.0, 0.9.0\n"
+def test_ends_that_cannot_be_told_apart_are_not_called_equal():
+    """An inconclusive comparison of the ends is no sign that nothing changed."""
+    with pytest.raises(BadValueError, match="could not be told apart"):
+        bisect(["1", "2"], lambda _: Verdict.INCONCLUSIVE, lambda _: None)
+
+
+INDEX = "thing (0.21.2)\nAvailable versions: 0.21.2, 0.21.0, 0.20.0, 0.19.1, 0.19.0, 0.18.1, 0.18.0, 0.9.0, 0.3.0\n"
 
 
 @pytest.fixture
@@ -78,9 +84,12 @@ def test_a_range_of_releases(index):
     assert releases("thing", "0.18", "0.21") == ["0.18.0", "0.18.1", "0.19.0", "0.19.1", "0.20.0", "0.21.0", "0.21.2"]
     assert releases("thing", "0.19.1", "0.21.0") == ["0.19.1", "0.20.0", "0.21.0"]
     assert releases("thing", "0.9.0", "0.18.0") == ["0.9.0", "0.18.0"]
+    assert releases("thing", "0.3", "0.9") == ["0.3.0", "0.9.0"], "0.3 is not the beginning of 0.30"
 
 
-@pytest.mark.parametrize(("first", "last"), [("0.17", "0.21"), ("0.18", "0.30"), ("what", "0.21")])
+@pytest.mark.parametrize(
+    ("first", "last"), [("0.17", "0.21"), ("0.18", "0.30"), ("what", "0.21"), ("0.2", "0.21"), ("0.21", "0.18")]
+)
 def test_an_end_that_does_not_exist_is_refused(index, first, last):
     """A release that nobody published is named."""
     with pytest.raises(BadValueError):

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.errors import BadValueError
-from bench.launch.environments import INSTALLED, confounders, differences, prepare, under_test
+from bench.errors import BadValueError, ConfoundedError
+from bench.launch.environments import INSTALLED, differences, prepare, refuse_confounders, under_test
 from tests.wheels import wheel
 
 
@@ -37,9 +37,11 @@ def sides(tmp_path_factory: pytest.TempPathFactory, wheels: Path):
 def test_only_what_was_asked_for_differs(sides):
     """Of two versions of one package, that package alone differs and is what is tested."""
     old, new = sides
-    assert differences(old, new) == {"ftbench-thing": ("1.0", "2.0")}
+    (both,) = [differences(old, new)["ftbench-thing"]]
+    assert [version.partition(" ")[0] for version in both] == ["1.0", "2.0"]
+    assert list(differences(old, new)) == ["ftbench-thing"]
     assert under_test(old, new) == ["ftbench-thing"]
-    assert confounders(old, new, ()) == {}
+    refuse_confounders(old, new, ())
 
 
 def test_everything_else_is_shared(sides):
@@ -66,7 +68,32 @@ def test_an_environment_is_made_once(wheels, tmp_path):
     assert (home / "left").exists()
     again = prepare(str(wheels / "ftbench_thing-2.0-py3-none-any.whl"), home)
     assert not (home / "left").exists()
-    assert again.versions["ftbench-thing"] == "2.0"
+    assert again.versions["ftbench-thing"].startswith("2.0 (files ")
+
+
+def test_files_count_and_not_versions_alone(tmp_path):
+    """Two wheels of one version with other files are two sides; a wheel that was built anew is installed anew."""
+    code = [wheel(tmp_path / str(n), "ftbench_thing", "1.0", {"ftbench_thing.py": f"N = {n}\n"}) for n in range(2)]
+    old, new = (prepare(str(made), tmp_path / f"home-{n}") for n, made in enumerate(code))
+    assert list(differences(old, new)) == ["ftbench-thing"]
+    wheel(tmp_path / "0", "ftbench_thing", "1.0", {"ftbench_thing.py": "N = 1\n"})
+    again = prepare(str(code[0]), tmp_path / "home-0")
+    assert differences(again, new) == {}
+
+
+def test_a_patched_wheel_of_the_installed_version_is_what_is_tested(tmp_path):
+    """A wheel with the very version that is shared takes its place in the side, and is named as what differs."""
+    from importlib import metadata
+
+    version = metadata.version("packaging")
+    files = {"packaging/__init__.py": "__version__ = 'patched'\n", "packaging/version.py": ""}
+    made = wheel(tmp_path, "packaging", version, files)
+    side, bare = prepare(str(made), tmp_path / "home"), prepare(INSTALLED, tmp_path / "bare")
+    code = "import packaging; print(packaging.__version__)"
+    run = subprocess.run([side.python, "-P", "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "patched\n"
+    assert list(differences(bare, side)) == ["packaging"]
+    assert under_test(bare, side) == ["packaging"]
 
 
 def test_several_packages_make_a_side(wheels, tmp_path):
@@ -74,7 +101,7 @@ def test_several_packages_make_a_side(wheels, tmp_path):
     words = f"{wheels / 'ftbench_thing-2.0-py3-none-any.whl'} {wheels / 'ftbench_other-1.0-py3-none-any.whl'}"
     both, bare = prepare(words, tmp_path / "both"), prepare(INSTALLED, tmp_path / "bare")
     assert under_test(bare, both) == ["ftbench-other", "ftbench-thing"]
-    assert differences(bare, both) == {"ftbench-other": ("absent", "1.0"), "ftbench-thing": ("absent", "2.0")}
+    assert list(differences(bare, both)) == ["ftbench-other", "ftbench-thing"]
 
 
 def test_what_is_dragged_along_confounds(wheels, tmp_path):
@@ -90,9 +117,10 @@ def test_what_is_dragged_along_confounds(wheels, tmp_path):
             del os.environ["PIP_FIND_LINKS"]
         else:
             os.environ["PIP_FIND_LINKS"] = before
-    assert confounders(old, new, ()) == {"ftbench-other": ("absent", "1.0")}
-    assert confounders(old, new, ["ftbench_other"]) == {}
-    assert confounders(old, new, ["all"]) == {}
+    with pytest.raises(ConfoundedError, match=r"ftbench-other absent and 1\.0"):
+        refuse_confounders(old, new, ())
+    refuse_confounders(old, new, ["ftbench_other"])
+    refuse_confounders(old, new, ["all"])
 
 
 def test_two_interpreters_are_sides(tmp_path):

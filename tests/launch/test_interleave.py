@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.analysis.disturbance import influences
 from bench.analysis.gate.sides import twins
 from bench.launch.interleave import Interleaver, records, steps
 from bench.schema.pairing import Stage, Turn
-from tests.comparisons import cases
+from tests.comparisons import cases, holding
 from tests.records import record
 
 
@@ -85,7 +86,7 @@ def test_it_goes_on_wherever_it_was_stopped(tmp_path, left):
     assert [len(twin.pairs) for twin in told] == [4, 4]
     for twin in told:
         for pair in twin.pairs:
-            old, new = (Turn.of(made.environment) for made in pair.records())
+            old, new = (Turn.of(made.environment) for made in pair.records)
             assert old.attempt == new.attempt
             assert abs(old.position - new.position) == 1
     whole = max(0, left - 2) // 2
@@ -121,3 +122,37 @@ def test_records_of_another_comparison_do_not_count(tmp_path):
     attempt(tmp_path, 100)
     other = Interleaver({side: tmp_path / side for side in ("old", "new")}, {}, "another", [], print)
     assert len(other.missing(list(steps(cases(2), range(4), Stage.SCREEN, random.Random(1))))) == 16
+
+
+class Disturbed(Counted):
+    """Makes runs of which the first ones had a busy neighbour."""
+
+    def __init__(self, disturbed: int) -> None:
+        super().__init__([1000])
+        self.disturbed = disturbed
+
+    def run(self, config):
+        made = super().run(config)
+        self.disturbed -= 1
+        return holding(made, train__neighbour_cores=0.5) if self.disturbed >= 0 else made
+
+
+@pytest.mark.parametrize(("disturbed", "runs"), [(2, 9 + 1), (1000, 3 * 8 + 1)])
+def test_a_disturbed_pair_is_made_again(tmp_path, disturbed, runs):
+    """A pair that something else disturbed is made anew, whole, and after three tries it stays as it is."""
+    sides = {"old": Disturbed(disturbed), "new": Counted([1000])}
+    turns = Interleaver({side: tmp_path / side for side in sides}, sides, "c0ffee", ["peft"], lambda _: None)
+    turns.make(list(steps(cases(2), range(4), Stage.SCREEN, random.Random(1))))
+    assert len(sides["old"].seen) == len(sides["new"].seen) == runs
+    told = twins(records(tmp_path / "old"), records(tmp_path / "new"))
+    assert [len(twin.pairs) for twin in told] == [4, 4]
+    quiet = [not influences(pair.old.record) for twin in told for pair in twin.pairs]
+    assert all(quiet) == (disturbed < 1000)
+
+
+def test_more_pairs_go_on_from_those_there_are(tmp_path):
+    """Asked for six pairs after four, it makes the two that are missing of each case."""
+    attempt(tmp_path, 100)
+    more = list(steps(cases(2), range(6), Stage.SCREEN, random.Random(1)))
+    turns = Interleaver({side: tmp_path / side for side in ("old", "new")}, {}, "c0ffee", [], print)
+    assert {step.number for step in turns.missing(more)} == {4, 5}

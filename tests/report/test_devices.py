@@ -84,15 +84,30 @@ def test_a_price_makes_a_token_cost_something(both):
 
 
 def test_the_largest_batch_stands_beside(both):
-    """Where a search found what fits on both, their largest batches are compared."""
-    out = [replace(failed(one.config), device=one.device, environment=one.environment)
-           for gpu, size in (("a100-80gb", 16), ("h100-80gb", 32))
-           for one in runs(gpu, 1.0, 1, batch_size=size)]  # fmt: skip
-    found = [*runs("a100-80gb", 1.0), *runs("h100-80gb", 0.5), *runs("a100-80gb", 1.0, batch_size=8),
-             *runs("h100-80gb", 1.0, batch_size=16)]  # fmt: skip
-    cases = cases_of(*found, *out)
+    """Where a search, which makes short bare runs, found what fits on both, their largest batches are compared."""
+    trial = {"steps": 3, "inspect": False}
+    tried = [runs(gpu, 1.0, 1, batch_size=size, **trial)[0]
+             for gpu, sizes in (("a100-80gb", (4, 8, 16)), ("h100-80gb", (8, 16, 32))) for size in sizes]  # fmt: skip
+    ends = [failed(one.config, device=one.device, environment=one.environment)
+            if one.config.batch_size == (16 if "a100" in one.device else 32) else one for one in tried]  # fmt: skip
+    cases = cases_of(*runs("a100-80gb", 1.0), *runs("h100-80gb", 0.5), *ends)
     (batch,) = rows(tables(cases, *names(cases), {})[0], "largest batch that fits")
     assert (batch["left"].value, batch["right"].value, batch["ratio"].value) == (8, 16, 0.5)
+
+
+def test_an_older_common_stack_is_enough():
+    """Where one card ran a newer stack as well, the stack that both had is compared."""
+    newer = [replace(one, started="2026-03-01T10:00:00Z", environment={**one.environment, "package.torch": "9.9"})
+             for one in runs("a100-80gb", 0.9)]  # fmt: skip
+    cases = cases_of(*runs("a100-80gb", 1.0), *newer, *runs("h100-80gb", 0.5))
+    (step,) = rows(tables(cases, *names(cases), {})[0], "seconds a step")
+    assert step["ratio"].value == pytest.approx(2, rel=0.05)
+
+
+def test_one_try_each_is_no_best():
+    """Cards that each ran one configuration of the work, and not the same, are not compared by their best."""
+    cases = cases_of(*runs("a100-80gb", 1.0, batch_size=4), *runs("h100-80gb", 0.5, batch_size=16))
+    assert tables(cases, *names(cases), {}) == []
 
 
 def test_what_may_mislead_is_said():
@@ -116,10 +131,12 @@ def test_what_may_mislead_is_said():
 def test_the_command_names_what_it_compares(ftbench: Ftbench, tmp_path: Path) -> None:
     """`compare --by device` finds the devices by itself, takes a price, and refuses one without its day."""
     filled(tmp_path, *runs("a100-80gb", 1.0), *runs("h100-80gb", 0.5))
-    done = ftbench("compare", "--by", "device", "--results", tmp_path, "--price", "nvidia-h100-80gb=2.5@2026-11-01")
+    done = ftbench("compare", "--by", "device", "--results", tmp_path, "--price", "h100=2.5@2026-11-01")
     assert done.returncode == 0, done.stderr
     assert "the same configurations" in done.stdout
     assert ftbench("compare", "--by", "device", "--results", tmp_path, "--price", "h100=2.5").returncode == 2
+    for price in ("b200=2.5@2026-11-01", "h100=2.5@2026-99-01"):
+        assert ftbench("compare", "--by", "device", "--results", tmp_path, "--price", price).returncode == 2
     assert ftbench("compare", "nosuch", "--by", "device", "--results", tmp_path).returncode == 2
 
 

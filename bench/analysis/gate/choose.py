@@ -8,8 +8,9 @@ from pathlib import Path
 
 from bench.analysis import cases
 from bench.analysis.gate.comparison import Side
-from bench.errors import UnknownNameError
+from bench.errors import BadValueError, UnknownNameError
 from bench.schema import RunRecord
+from bench.schema.pairing import normalised
 
 VERSION = re.compile(r"([A-Za-z0-9._-]+)==?([^=\s]+)")
 COMMIT = re.compile(r"[0-9a-f]{7,40}")
@@ -22,10 +23,12 @@ def side(words: str, root: Path) -> Side:
 
     A folder of records; or of those below `root` a device's, those of a package's version (`peft==0.21.2`), or those
     of a commit (its first seven digits or more). Raises `UnknownNameError` for what is none of these, `StoreError`
-    where a folder cannot be read.
+    where a folder cannot be read, `BadValueError` for a folder of one device.
     """
-    if Path(words).is_dir():
+    if words and Path(words).is_dir():
         stored, unreadable = cases.read(Path(words))
+        if not stored and any(Path(words).glob("*/*.json")):
+            raise BadValueError(f"{words} is one device's folder; name the results folder above it, or the device.")
         return Side(words, tuple(stored), tuple(unreadable))
     stored, unreadable = cases.read(root)
     chosen = _belongs(words)
@@ -38,7 +41,7 @@ def side(words: str, root: Path) -> Side:
 
 def _belongs(words: str) -> Belongs:
     if version := VERSION.fullmatch(words):
-        fact, wanted = f"package.{version.group(1)}", version.group(2)
+        fact, wanted = f"package.{normalised(version.group(1))}", version.group(2)
         return lambda record: record.environment.get(fact) == wanted
     if COMMIT.fullmatch(words):
         return lambda record: words == record.device or str(record.environment.get("ftbench.commit")).startswith(words)

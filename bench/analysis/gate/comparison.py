@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from bench.analysis.gate.judge import Wanted, findings
-from bench.analysis.gate.sides import twins
+from bench.analysis.gate.sides import is_compared, twins
 from bench.analysis.gate.verdicts import Exit, Finding, Verdict, ending
 from bench.schema.catalogue import Scalar
 from bench.store import Stored, Unreadable
 
-TOLD = ("python", "package.", "ftbench.code", "gpu.name", "gpu.driver", "cpu.model")
+TOLD = ("python", "package.", "ftbench.code", "gpu.name", "gpu.driver", "cpu.model", "pair.tested")
 """Facts that say what a side was."""
 
 
@@ -43,6 +43,8 @@ class Comparison:
     new: Side
     findings: tuple[Finding, ...]
     strict: bool
+    unmatched: tuple[str, ...] = ()
+    """What was acknowledged and nothing was found of."""
 
     @property
     def ending(self) -> Exit:
@@ -62,6 +64,10 @@ class Comparison:
                  for name in sorted(old.keys() | new.keys())}  # fmt: skip
         return {name: (before, after) for name, (before, after) in words.items() if before != after}
 
+    def not_compared(self) -> int:
+        """Return how many records are of a kind that is not compared: predicted, published or made up."""
+        return sum(not is_compared(run.record) for side in (self.old, self.new) for run in side.runs)
+
 
 def compare(
     old: Side,
@@ -75,13 +81,15 @@ def compare(
 ) -> Comparison:
     """Compare two sides case by case and metric by metric.
 
-    `acknowledged` names changes that are known and wanted: a metric, or a case and a metric with a space between.
-    They are told, and do not fail. For the rest see `bench.analysis.gate.judge.findings` and `sides.twins`.
+    `acknowledged` names changes that are known and wanted: a metric, or a case and a metric with a space between, or
+    device/case and a metric. They are told, and do not fail. For the rest see `judge.findings` and `sides.twins`.
     """
     found = findings(twins(old.runs, new.runs, across_devices=across_devices), wanted, allowed)
-    return Comparison(old, new, tuple(_acknowledge(found, acknowledged)), strict)
+    told = tuple(replace(one, acknowledged=bool(_names(one) & set(acknowledged))) for one in found)
+    used = {name for one in told if one.acknowledged for name in _names(one)}
+    return Comparison(old, new, told, strict, tuple(name for name in acknowledged if name not in used))
 
 
-def _acknowledge(found: Iterable[Finding], acknowledged: Collection[str]) -> Sequence[Finding]:
-    return [replace(one, acknowledged=one.metric in acknowledged or f"{one.case} {one.metric}" in acknowledged)
-            for one in found]  # fmt: skip
+def _names(found: Finding) -> set[str]:
+    """Return how a finding may be acknowledged."""
+    return {found.metric, f"{found.case} {found.metric}", f"{found.device}/{found.case} {found.metric}"}

@@ -7,18 +7,18 @@ from dataclasses import dataclass
 
 from bench.analysis.gate.sides import Twin
 from bench.schema import RunRecord
-from bench.schema.pairing import PREFIX, Turn
+from bench.schema.pairing import PREFIX, Turn, may_differ
 from bench.schema.record import STACK
 
 HARNESS = "ftbench.code"
-PASSING = ("host.load_average", "ftbench.version", "ftbench.commit", "ftbench.modified")
-"""Facts that may differ between runs which are compared: passing states, and names of the code that `HARNESS` is."""
-BROUGHT = {"torch": ("nvidia-", "triton")}
-"""Packages that another brings along; they are under test with it."""
+PASSING = (
+    "host.load_average", "gpu.sm_clock_hz", "gpu.memory_clock_hz", "gpu.pcie_generation", "gpu.pcie_width_lanes",
+    "ftbench.version", "ftbench.commit", "ftbench.modified",
+)  # fmt: skip
+"""Facts that may differ between runs which are compared: states of a moment (a GPU at rest slows its clocks and its
+link), and names of the code that `HARNESS` is."""
 DATA = ("model.", "data.", "task.")
 """Settings read back from a run that say what it worked on."""
-ANY = "all"
-"""Allows every package to differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +43,17 @@ def conditions(twin: Twin, allowed: Collection[str] = ()) -> Conditions:
     """Say what the two sides of a case do not share. Packages named in `allowed` may differ, `all`: any of them."""
     if not twin.olds or not twin.news:
         return Conditions()
-    found = {
-        (scope, words)
-        for old, new in [pair.records() for pair in twin.pairs] or [(twin.olds[-1].record, twin.news[-1].record)]
-        for scope, words in _differences(old, new, allowed)
-    }
+    compared = [pair.records for pair in twin.pairs] or [(twin.olds[-1].record, twin.news[-1].record)]
+    found = {told for old, new in compared for told in _differences(old, new, allowed)}
+    if len({(_stack(old), _stack(new)) for old, new in compared}) > 1:
+        found.add(("all", "its pairs are of several software stacks"))
     said = {scope: "; ".join(sorted(words for where, words in found if where == scope)) for scope in ("all", "machine")}
     turns = "" if twin.in_turns else "the sides were not run in turns, so that drift and differences look the same"
     return Conditions(said["all"], said["machine"], turns)
+
+
+def _stack(record: RunRecord) -> tuple[object, ...]:
+    return tuple(record.environment.get(f"package.{name}") for name in STACK)
 
 
 def _differences(old: RunRecord, new: RunRecord, allowed: Collection[str]) -> Iterator[tuple[str, str]]:
@@ -69,7 +72,7 @@ def _differences(old: RunRecord, new: RunRecord, allowed: Collection[str]) -> It
             continue
         words = f"{name} differs: {before.get(name, 'absent')} and {after.get(name, 'absent')}"
         if name == "python" or name.startswith("package."):
-            if not _may_differ(name.removeprefix("package."), {*tested, *allowed}):
+            if not may_differ(name.removeprefix("package."), {*tested, *allowed}):
                 yield "all", f"{words}, and is not what is tested"
         elif not (name.startswith("torch.") and "torch" in tested):
             yield "machine", words
@@ -82,13 +85,7 @@ def _under_test(old: RunRecord, new: RunRecord) -> set[str]:
     """
     turn = Turn.of(new.environment)
     if turn is not None:
-        return set(turn.under_test.split(","))
+        return set(filter(None, turn.under_test.split(",")))
     facts = (f"package.{name}" for name in STACK)
     differ = {fact.removeprefix("package.") for fact in facts if old.environment.get(fact) != new.environment.get(fact)}
     return differ if len(differ) == 1 else set()
-
-
-def _may_differ(package: str, tested: Collection[str]) -> bool:
-    if package in tested or ANY in tested:
-        return True
-    return any(package.startswith(BROUGHT.get(name, ())) for name in tested if name in BROUGHT)

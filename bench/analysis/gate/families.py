@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from bench.analysis.gate import stages
-from bench.analysis.gate.moderation import MOST_PRIOR_FREEDOM, Prior
+from bench.analysis.gate.moderation import MOST_PRIOR_FREEDOM, Prior, array
 from bench.analysis.gate.rules import Ruling, directed
 from bench.analysis.gate.scales import Scale, scale_of
 from bench.analysis.gate.significance import (
@@ -24,9 +23,6 @@ from bench.analysis.gate.verdicts import Verdict
 from bench.analysis.stats import LEVEL, Estimate
 from bench.schema.metrics import METRICS, Metric
 
-if TYPE_CHECKING:
-    from bench.analysis.gate.moderation import Array
-
 FEWEST_PAIRS = 2
 """Pairs from which on there is a spread at all."""
 
@@ -36,16 +32,22 @@ class Member:
     """The paired differences of one case: of the screen, and of the fresh pairs that were made to confirm it.
 
     `staged` is False for pairs that were never to be confirmed: then the one stage has to convince alone.
+    `left_out` counts pairs that were disturbed.
     """
 
     screen: tuple[float, ...]
     confirm: tuple[float, ...] = ()
     staged: bool = True
+    left_out: int = 0
 
 
 @dataclass(slots=True)
 class Family:
-    """One metric of all cases: what was screened, and what fresh pairs said of that."""
+    """One metric of all cases: what was screened, and the tests of what may be claimed of it.
+
+    Tested are fresh pairs of what looks changed; of members that are not staged all, whatever they look like, since
+    choosing among them by the same pairs would make chance look rare.
+    """
 
     name: str
     members: Sequence[Member]
@@ -58,8 +60,10 @@ class Family:
         self.screen = _summary([member.screen for member in self.members])
         self.prior = stages.family(self.screen)
         self.looks_changed = list(map(bool, stages.screened(self.screen, self.prior, self.scale.margin)))
-        fresh = {place: member.confirm if member.staged else member.screen
-                 for place, member in enumerate(self.members) if self.looks_changed[place]}  # fmt: skip
+        fresh = {
+            place: member.confirm if member.staged else member.screen
+            for place, member in enumerate(self.members) if self.looks_changed[place] or not member.staged
+        }  # fmt: skip
         summaries = {place: _summary([pairs]) for place, pairs in fresh.items() if len(pairs) >= FEWEST_PAIRS}
         self.tests = {place: (found, moderated_t(found, self.prior)) for place, found in summaries.items()}
 
@@ -78,35 +82,36 @@ class Family:
         return [self._ruling(place, p_adjusted.get(place)) for place in range(len(self.members))]
 
     def _ruling(self, place: int, p: float | None) -> Ruling:
-        if not self.looks_changed[place]:
-            found = _only(self.screen, place)
-            return self._settled(found, moderated_t(found, self.prior), "it does not look changed")
-        if p is None:
-            found = _only(self.screen, place)
-            test = moderated_t(found, self.prior)
-            why = "it looks changed, and no fresh pairs were made to confirm it"
-            return Ruling(Verdict.INCONCLUSIVE, why, self._change(found, test), self.scale.relative, self._more(found))
-        found, test = self.tests[place]
-        staged = self.members[place].staged
-        least = self.scale.half if staged else self.scale.margin
-        p_array = array([p])
-        if bool(stages.confirmed(_only(self.screen, place), found, p_array, least)[0]):
-            pairs = f"{int(found.count[0])} {'fresh ' if staged else ''}pairs"
-            why = f"{pairs}, p = {p:.2g} after Holm"
+        member, screen = self.members[place], _only(self.screen, place)
+        found, test = self.tests.get(place, (screen, moderated_t(screen, self.prior)))
+        least = self.scale.half if member.staged else self.scale.margin
+        if p is not None and bool(stages.confirmed(screen, found, array([p]), least)[0]):
+            fresh = "fresh " if member.staged else ""
+            why = f"{int(found.count[0])} {fresh}pairs, p = {p:.2g} after Holm{_left(member)}"
             verdict = directed(self.metric, float(found.mean[0]))
             return Ruling(verdict, why, self._change(found, test), self.scale.relative)
-        return self._settled(found, test, "fresh pairs do not confirm what the screen showed")
+        unconfirmed = self.looks_changed[place] and place not in self.tests
+        if not unconfirmed and bool(equivalent(found, test, self.scale.margin)[0]):
+            why = f"its 90 % interval lies within {self._margin()}{_left(member)}"
+            return Ruling(Verdict.UNCHANGED, why, self._change(found, test), self.scale.relative)
+        return self._open(member, found, test, unconfirmed=unconfirmed)
 
-    def _settled(self, found: Summary, test: Tested, why: str) -> Ruling:
-        """Say that a member is unchanged, where that can be said."""
-        change = self._change(found, test)
-        if bool(equivalent(found, test, self.scale.margin)[0]):
-            said = f"its 90 % interval lies within {self.metric.margin:.1%}"
-            return Ruling(Verdict.UNCHANGED, said, change, self.scale.relative)
-        said = f"{why}, and its 90 % interval reaches beyond {self.metric.margin:.1%}"
-        needed = self._more(found)
-        hopeless = "" if needed else f"; more than {MOST_PAIRS} pairs would be needed"
-        return Ruling(Verdict.INCONCLUSIVE, f"{said}{hopeless}", change, self.scale.relative, needed)
+    def _open(self, member: Member, found: Summary, test: Tested, *, unconfirmed: bool) -> Ruling:
+        """Say that a member is neither changed nor known to be unchanged, and how many pairs would tell."""
+        needed = self._needed(found, test)
+        why = f"its 90 % interval reaches beyond {self._margin()}"
+        if unconfirmed:
+            why = "it looks changed, and there are no fresh pairs that could confirm it"
+        elif needed is None:
+            why = f"{why}, and more than {MOST_PAIRS} pairs would be needed"
+        elif needed <= int(found.count[0]):
+            why, needed = "a change, if there is one, is about as large as the margin", None
+        said = f"{why}{_left(member)}"
+        return Ruling(Verdict.INCONCLUSIVE, said, self._change(found, test), self.scale.relative, needed)
+
+    def _margin(self) -> str:
+        margin = self.metric.margin or 0.0
+        return f"{margin * 100:g} %" if self.scale.relative else f"{margin * 100:g} points"
 
     def _change(self, found: Summary, test: Tested) -> Estimate:
         from scipy.special import stdtrit
@@ -117,12 +122,15 @@ class Family:
         how = f"95 % moderated t interval over {n} pairs, {float(test.freedom[0]):.0f} degrees of freedom"
         return Estimate(middle, low, high, n, how)
 
-    def _more(self, found: Summary) -> int | None:
-        """Return how many pairs would find a change of the margin's size."""
-        test = moderated_t(found, self.prior)
+    def _needed(self, found: Summary, test: Tested) -> int | None:
+        """Return how many pairs would find a change of the margin's size; None for more than anybody makes."""
         spread = float(test.error[0]) * math.sqrt(float(found.count[0]))
         extra = min(float(self.prior.freedom[0]), MOST_PRIOR_FREEDOM)
         return pairs_needed(spread, self.scale.margin, stages.CONFIRM, extra)
+
+
+def _left(member: Member) -> str:
+    return f"; {member.left_out} pairs left out, disturbed from outside" if member.left_out else ""
 
 
 def judged(families: Sequence[Family]) -> list[list[Ruling]]:
@@ -147,11 +155,3 @@ def _summary(pairs: Sequence[Sequence[float]]) -> Summary:
 def _only(found: Summary, place: int) -> Summary:
     at = slice(place, place + 1)
     return Summary(found.count[at], found.mean[at], found.variance[at])
-
-
-def array(values: Sequence[float]) -> Array:
-    """Make an array of numbers."""
-    import numpy as np
-
-    made: Array = np.asarray(values, dtype=float)
-    return made

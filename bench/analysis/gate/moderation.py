@@ -9,6 +9,7 @@ Arrays have cases along their last axis; axes before it are families that know n
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -92,3 +93,11 @@ def inverse_trigamma(values: Array) -> Array:
         if float(np.max(np.abs(step / found))) < 1e-10:
             break
     return found
+
+
+def array(values: Sequence[float]) -> Array:
+    """Make an array of numbers."""
+    import numpy as np
+
+    made: Array = np.asarray(values, dtype=float)
+    return made

@@ -12,6 +12,8 @@ from bench.schema.metrics import Metric
 
 MCNEMAR = 0.01
 """p below which answers of the same weights under two stacks differ by more than chance."""
+MANY, MOST_OF = 5, 0.8
+"""Pairs from which on most of them outweigh the others, and the share that is most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,20 +54,39 @@ def exact(metric: Metric, pairs: Sequence[tuple[float, float]]) -> Ruling:
     return Ruling(verdict, f"differs in {len(differ)} of {len(pairs)} pairs, and repeats otherwise", _relative(pairs))
 
 
-def bytes_held(metric: Metric, olds: Sequence[float], news: Sequence[float]) -> Ruling:
-    """Judge peaks of memory: a change of more than margin and grain counts where the sides' ranges do not touch."""
+def recurring(metric: Metric, pairs: Sequence[tuple[float, float]]) -> Ruling:
+    """Judge what either happens or does not in a run, such as divergence: it has to happen again to count."""
+    differ = [new - old for old, new in pairs if old != new]
+    if not differ:
+        return Ruling(Verdict.UNCHANGED, f"equal in all {len(pairs)} pairs")
+    why = f"differs in {len(differ)} of {len(pairs)} pairs"
+    one_way = len({difference > 0 for difference in differ}) == 1
+    if one_way and (len(differ) > 1 or len(pairs) == 1):
+        return Ruling(directed(metric, differ[0]), why)
+    return Ruling(Verdict.INCONCLUSIVE, f"{why}, which may be chance")
+
+
+def bytes_held(metric: Metric, pairs: Sequence[tuple[float, float]]) -> Ruling:
+    """Judge peaks of memory: a change of more than margin and grain counts where it is no single run's.
+
+    Either the ranges of both sides do not touch, or at least five pairs, and four of five of them, moved the same way
+    by that much: one run that differs from all others hides nothing.
+    """
     assert metric.margin is not None, "the caller asks is_judged"
+    olds, news = zip(*pairs, strict=True)
     before, after = median(olds), median(news)
     least = max(metric.margin * before, metric.grain)
-    change = _relative([(before, after)])
+    change = _relative(pairs)
     if abs(after - before) <= least:
         return Ruling(Verdict.UNCHANGED, f"within {metric.margin:.1%} or {metric.grain / 2**20:.0f} MiB", change)
-    apart = min(news) > max(olds) or max(news) < min(olds)
-    if apart and min(len(olds), len(news)) > 1:
-        why = f"ranges of {len(olds)} and {len(news)} runs do not touch, and medians are more than "
-        return Ruling(directed(metric, after - before), f"{why}{least / 2**20:.1f} MiB apart", change)
-    why = "the sides' ranges overlap" if not apart else "a single run on a side"
-    return Ruling(Verdict.INCONCLUSIVE, why, change, needed=2)
+    verdict, size = directed(metric, after - before), f"medians are more than {least / 2**20:.1f} MiB apart"
+    if len(pairs) > 1 and (min(news) > max(olds) or max(news) < min(olds)):
+        return Ruling(verdict, f"ranges of {len(pairs)} runs a side do not touch, and {size}", change)
+    moved = sum((new - old > least) if after > before else (old - new > least) for old, new in pairs)
+    if len(pairs) >= MANY and moved >= MOST_OF * len(pairs):
+        return Ruling(verdict, f"{moved} of {len(pairs)} pairs moved the same way, and {size}", change)
+    why = "the sides' ranges overlap" if len(pairs) > 1 else "a single run on a side"
+    return Ruling(Verdict.INCONCLUSIVE, why, change)
 
 
 def repeated(metric: Metric, pairs: Sequence[tuple[float, float]]) -> Ruling:
@@ -79,14 +100,14 @@ def repeated(metric: Metric, pairs: Sequence[tuple[float, float]]) -> Ruling:
     if len(moved) == len(pairs) > 1 and len({difference > 0 for difference in moved}) == 1:
         return Ruling(directed(metric, moved[0]), f"more than {margin:.0%} in each of {len(pairs)} pairs", change)
     why = f"more than {margin:.0%} in {len(moved)} of {len(pairs)} pairs"
-    return Ruling(Verdict.INCONCLUSIVE, why, change, needed=max(2, len(pairs)))
+    return Ruling(Verdict.INCONCLUSIVE, why, change)
 
 
-def same_weights(metric: Metric, old: str, new: str) -> Ruling:
+def same_weights(metric: Metric, old: str, new: str, cases: int = 1) -> Ruling:
     """Judge answers that the same weights gave under two stacks, item by item: McNemar's exact test (1947).
 
-    `old` and `new` hold a 0 or 1 for every item, in one order. Not for models trained anew: their items differ by
-    more than chance among items.
+    `old` and `new` hold a 0 or 1 for every item, in one order; p is adjusted for how many `cases` are judged so.
+    Not for models trained anew: their items differ by more than chance among items.
     """
     from scipy.stats import binomtest
 
@@ -99,12 +120,13 @@ def same_weights(metric: Metric, old: str, new: str) -> Ruling:
     if gained + lost == 0:
         return Ruling(Verdict.UNCHANGED, f"all {n} items answered alike", Estimate(0.0, None, None, n, ""), False)
     test = binomtest(gained, gained + lost)
+    p = min(1.0, float(test.pvalue) * cases)
     found = test.proportion_ci(0.95, "exact")
     low, high = ((2 * side - 1) * (gained + lost) / n for side in (found.low, found.high))
     how = f"95 % exact interval over {gained + lost} of {n} items that were answered otherwise"
     change = Estimate(difference, low, high, n, how)
-    why = f"{gained} items gained and {lost} lost of {n}, McNemar p = {test.pvalue:.3g}"
-    if test.pvalue < MCNEMAR and abs(difference) >= metric.margin:
+    why = f"{gained} items gained and {lost} lost of {n}, McNemar p = {p:.3g}"
+    if p < MCNEMAR and abs(difference) >= metric.margin:
         return Ruling(directed(metric, difference), why, change, False)
     within = max(abs(low), abs(high)) < metric.margin
     return Ruling(Verdict.UNCHANGED if within else Verdict.INCONCLUSIVE, why, change, False)

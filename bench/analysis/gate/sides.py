@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from bench.analysis.values import value
 from bench.schema import Kind, RunRecord, Status
 from bench.schema.pairing import Stage, Turn
 from bench.store import Stored
@@ -20,9 +21,25 @@ class Pair:
     new: Stored
     stage: Stage | None = None
 
+    @property
     def records(self) -> tuple[RunRecord, RunRecord]:
-        """Return the records, the old side's first."""
+        """The records, the old side's first."""
         return self.old.record, self.new.record
+
+    @property
+    def ends(self) -> tuple[Status, Status]:
+        """How both runs ended, the old side's first."""
+        return self.old.record.status, self.new.record.status
+
+    @property
+    def went_well(self) -> bool:
+        """Whether both did."""
+        return self.ends == (Status.OK, Status.OK)
+
+    def numbers(self, metric: str) -> tuple[float, float] | None:
+        """Return a metric of both runs; None where one lacks it or did not go well."""
+        old, new = (value(record, metric) for record in self.records)
+        return (old, new) if self.went_well and old is not None and new is not None else None
 
 
 @dataclass(frozen=True)
@@ -44,32 +61,45 @@ class Twin:
         """Tell whether the pairs were made in turns, so that what drifts meets both sides alike."""
         return any(pair.stage for pair in self.pairs)
 
-    def of_stage(self, stage: Stage | None) -> tuple[Pair, ...]:
-        """Return the pairs of one stage; None for pairs that were not made in turns."""
-        return tuple(pair for pair in self.pairs if pair.stage is stage)
+    def numbers(self, metric: str) -> list[tuple[float, float]]:
+        """Return a metric of every pair that went well and holds it."""
+        return [numbers for pair in self.pairs if (numbers := pair.numbers(metric)) is not None]
+
+    def holders(self, metric: str) -> tuple[bool, bool]:
+        """Tell of each side whether a run of it that went well holds a metric, whether it is in a pair or not."""
+        old, new = (any(went_well(run) and value(run.record, metric) is not None for run in side)
+                    for side in (self.olds, self.news))  # fmt: skip
+        return old, new
+
+
+def went_well(run: Stored) -> bool:
+    """Tell whether a run did."""
+    return run.record.status is Status.OK
 
 
 def twins(old: Iterable[Stored], new: Iterable[Stored], *, across_devices: bool = False) -> list[Twin]:
     """Bring the cases of two sides together, the old side's order first; warm-ups are left out.
 
     Cases meet by name and device; `across_devices` by name alone, where each side is of one device.
-    Records of predictions and of what others published are not compared.
+    What was predicted, published or made up is not compared.
     """
     sides: tuple[dict[tuple[str, str], list[Stored]], ...] = (defaultdict(list), defaultdict(list))
     for side, runs in zip(sides, (old, new), strict=True):
         for run in sorted(runs, key=lambda run: (run.record.started, run.run)):
-            if run.record.kind in (Kind.MEASURED, Kind.DRY) and not _is_warm_up(run.record):
+            if is_compared(run.record) and not _is_warm_up(run.record):
                 side[run.record.case, "" if across_devices else run.record.device].append(run)
     keys = dict.fromkeys([*sides[0], *sides[1]])
-    return [
-        Twin(case, device or _devices(sides[0].get(key, ()), sides[1].get(key, ())),
-             tuple(sides[0].get(key, ())), tuple(sides[1].get(key, ())))
-        for key in keys for case, device in [key]
-    ]  # fmt: skip
+    return [_twin(case, device, *(side.get((case, device), []) for side in sides)) for case, device in keys]
 
 
-def _devices(*sides: Sequence[Stored]) -> str:
-    return " and ".join(dict.fromkeys(run.record.device for side in sides for run in side))
+def is_compared(record: RunRecord) -> bool:
+    """Tell whether a record is of a kind that is compared: measured."""
+    return record.kind is Kind.MEASURED
+
+
+def _twin(case: str, device: str, olds: Sequence[Stored], news: Sequence[Stored]) -> Twin:
+    devices = dict.fromkeys(run.record.device for run in (*olds, *news))
+    return Twin(case, device or " and ".join(devices), tuple(olds), tuple(news))
 
 
 def _is_warm_up(record: RunRecord) -> bool:
@@ -88,10 +118,5 @@ def _in_turns(olds: Sequence[Stored], news: Sequence[Stored]) -> tuple[Pair, ...
 
 
 def _by_seed(olds: Sequence[Stored], news: Sequence[Stored]) -> tuple[Pair, ...]:
-    sides = [{run.record.config.seed: run for run in _well_first(side)} for side in (olds, news)]
+    sides = [{run.record.config.seed: run for run in sorted(side, key=went_well)} for side in (olds, news)]
     return tuple(Pair(sides[0][seed], sides[1][seed]) for seed in sorted(sides[0].keys() & sides[1].keys()))
-
-
-def _well_first(runs: Sequence[Stored]) -> list[Stored]:
-    """Order runs so that of one seed the newest stands, and one that went well before one that did not."""
-    return sorted(runs, key=lambda run: run.record.status is Status.OK)

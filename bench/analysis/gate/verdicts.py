@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 
 from bench.analysis.stats import Estimate
 
@@ -64,31 +65,38 @@ class Finding:
 
 
 class Exit(StrEnum):
-    """What a comparison ends with, the most serious first."""
+    """How a comparison ends."""
 
-    INVALID = "invalid"
+    GOOD = "good"
     WORSE = "worse"
+    INVALID = "invalid"
     LOST = "lost"
     NOTHING = "nothing"
     UNKNOWN = "unknown"
-    GOOD = "good"
+
+
+CODES: Mapping[Exit, int] = MappingProxyType({
+    Exit.GOOD: 0, Exit.WORSE: 1, Exit.INVALID: 3, Exit.LOST: 4, Exit.NOTHING: 5, Exit.UNKNOWN: 6,
+})  # fmt: skip
+"""Exit codes of a command; 2 is for one that cannot be understood."""
 
 
 def ending(findings: Iterable[Finding], *, invalid: bool, strict: bool) -> Exit:
     """Say how a comparison ends: a file that cannot be read outweighs all, then what is worse, then what was lost.
 
-    `NOTHING`: no case was on both sides. `strict` counts what stayed inconclusive.
+    `NOTHING`: no number of any case was on both sides. `UNKNOWN`: nothing at all became known, or with `strict`
+    something did not. What was acknowledged neither fails nor is lost.
     """
-    findings = list(findings)
+    open_ones = [found for found in findings if not found.acknowledged]
+    numbers = [found for found in open_ones if found.metric != STATE and found.verdict in JUDGED]
+    said = {found.verdict for found in open_ones}
     if invalid:
         return Exit.INVALID
-    if any(found.verdict in WORSE and not found.acknowledged for found in findings):
+    if said & WORSE:
         return Exit.WORSE
-    if not any(found.verdict in JUDGED and found.metric != STATE for found in findings):
-        compared = any(found.verdict is Verdict.INCOMPARABLE or found.verdict is Verdict.MISSING for found in findings)
-        return Exit.LOST if compared else Exit.NOTHING
-    if any(found.verdict in LOST for found in findings):
+    if said & LOST:
         return Exit.LOST
-    if strict and any(found.verdict is Verdict.INCONCLUSIVE for found in findings):
-        return Exit.UNKNOWN
-    return Exit.GOOD
+    if not numbers:
+        return Exit.NOTHING
+    known = any(found.verdict is not Verdict.INCONCLUSIVE for found in numbers)
+    return Exit.UNKNOWN if not known or (strict and Verdict.INCONCLUSIVE in said) else Exit.GOOD

@@ -6,10 +6,10 @@ characters.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from bench.analysis.gate.comparison import Comparison
-from bench.analysis.gate.verdicts import LOST, WORSE, Finding
+from bench.analysis.gate.verdicts import LOST, WORSE, Exit, Finding
 from bench.report.gate.verdict_table import lines, table
 from bench.report.render import to_markdown
 
@@ -31,12 +31,13 @@ def _commands(comparison: Comparison) -> Iterator[str]:
         yield from (_command(level, one) for one in found[:MOST_ANNOTATIONS])
         if len(found) > MOST_ANNOTATIONS:
             yield f"::{level} title=ftbench::and {len(found) - MOST_ANNOTATIONS} more"
-    yield f"::notice title=ftbench::{_data(' '.join(list(lines(comparison))[-2:]))}"
+    level = "error" if comparison.ending is Exit.INVALID else "notice"
+    yield f"::{level} title=ftbench::{_data('; '.join(list(lines(comparison))[-2:]))}"
 
 
 def _command(level: str, found: Finding) -> str:
     title = _property(f"{found.verdict}: {found.metric}")
-    return f"::{level} title={title}::{_data(f'{found.case}: {found.why}')}"
+    return f"::{level} title={title}::{_data(f'{found.case} on {found.device}: {found.why}')}"
 
 
 def _data(text: str) -> str:
@@ -50,21 +51,24 @@ def _property(text: str) -> str:
 
 
 def comment(comparison: Comparison, *, unchanged: bool = False) -> str:
-    """Write Markdown: what differs, how it ends, and the table, cut to what a comment holds."""
-    said = "\n".join(f"- {line}" for line in map(_plain, lines(comparison)))
-    whole = f"{to_markdown(table(comparison, unchanged=unchanged))}\n{said}\n"
-    if len(whole) <= LONGEST_COMMENT:
-        return whole
-    kept: list[str] = []
-    room = LONGEST_COMMENT - len(said) - 200
-    rows = whole.splitlines()
-    for line in rows:
-        room -= len(line) + 1
+    """Write Markdown: the table, what differs, how it ends; cut to what a comment holds, which is then said."""
+    said = _cut([f"- {_plain(line)}" for line in lines(comparison)], LONGEST_COMMENT // 3, "lines")
+    rows = to_markdown(table(comparison, unchanged=unchanged)).rstrip().splitlines()
+    return "\n".join([*_cut(rows, LONGEST_COMMENT - sum(map(len, said)) - len(said), "rows"), "", *said]) + "\n"
+
+
+def _cut(rows: Sequence[str], room: int, what: str) -> list[str]:
+    """Keep the first rows and the last two of what there is no room for all of."""
+    if sum(map(len, rows)) + len(rows) <= room:
+        return list(rows)
+    ends, kept = [row[: room // 4] for row in rows[-2:]], []
+    room -= sum(map(len, ends)) + 100
+    for row in rows[:-2]:
+        room -= len(row) + 1
         if room < 0:
             break
-        kept.append(line)
-    left = sum(line.startswith("|") for line in rows[len(kept) :])
-    return "\n".join(kept) + f"\n\n{left} rows left out; the JSON has them.\n\n{said}\n"
+        kept.append(row)
+    return [*kept, "", f"{len(rows) - 2 - len(kept)} {what} left out; the JSON has them.", "", *ends]
 
 
 def _plain(text: str) -> str:

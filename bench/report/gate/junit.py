@@ -18,16 +18,17 @@ def as_junit(comparison: Comparison) -> str:
     suite = Xml.Element("testsuite", name=name)
     counted = {"failure": 0, "error": 0, "skipped": 0}
     for found in comparison.findings:
-        case = Xml.SubElement(suite, "testcase", classname=_legal(found.case), name=_legal(found.metric))
+        case = Xml.SubElement(
+            suite, "testcase", classname=_legal(f"{found.device}.{found.case}"), name=_legal(found.metric)
+        )
         _properties(case, found)
         if end := _end(found):
             counted[end] += 1
             Xml.SubElement(case, end, message=_legal(f"{found.verdict}: {found.why}"))
-    for side in (comparison.old, comparison.new):
-        for file in side.unreadable:
-            counted["error"] += 1
-            case = Xml.SubElement(suite, "testcase", classname=_legal(side.name), name=_legal(file.path.name))
-            Xml.SubElement(case, "error", message=_legal(file.reason))
+    for file in {file.path: file for side in (comparison.old, comparison.new) for file in side.unreadable}.values():
+        counted["error"] += 1
+        case = Xml.SubElement(suite, "testcase", classname="records", name=_legal(file.path.name))
+        Xml.SubElement(case, "error", message=_legal(file.reason))
     ends = {"failures": counted["failure"], "errors": counted["error"], "skipped": counted["skipped"]}
     for attribute, count in {"tests": len(suite), **ends}.items():
         suite.set(attribute, str(count))
@@ -44,7 +45,7 @@ def _end(found: Finding) -> str | None:
 
 
 def _properties(case: Xml.Element, found: Finding) -> None:
-    numbers = {"old": found.old, "new": found.new, "pairs": found.pairs or None}
+    numbers = {"old": found.old, "new": found.new, "pairs": found.pairs or None, "pairs_needed": found.needed}
     if found.change:
         numbers |= {"change": found.change.value, "change.low": found.change.low, "change.high": found.change.high}
     known = {"verdict": found.verdict.value, **{name: number for name, number in numbers.items() if number is not None}}

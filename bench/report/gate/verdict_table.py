@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bench.analysis.gate.comparison import Comparison
-from bench.analysis.gate.verdicts import ALL_CASES, STATE, Exit, Finding, Verdict
+from bench.analysis.gate.verdicts import STATE, Exit, Finding, Verdict
 from bench.analysis.stats import Estimate
 from bench.report.display import DIFFERENCE, POINTS, unit_of
 from bench.report.tables import Cell, Column, Table
@@ -14,7 +14,8 @@ from bench.schema.metrics import METRICS
 COLUMNS = (
     Column("verdict", "verdict"), Column("case", "case"), Column("metric", "metric"), Column("old", "old"),
     Column("new", "new"), Column("change", "change", "new against old, with its interval where pairs allow one"),
-    Column("pairs", "pairs"), Column("why", "why"), Column("device", "device", detail=True),
+    Column("pairs", "pairs"), Column("needed", "would tell", "pairs with which a change of the margin's size is found"),
+    Column("why", "why"), Column("device", "device", detail=True),
 )  # fmt: skip
 ENDINGS = {
     Exit.GOOD: "nothing is worse",
@@ -22,13 +23,16 @@ ENDINGS = {
     Exit.INVALID: "files could not be read, so what was compared is not known",
     Exit.LOST: "not everything could be compared",
     Exit.NOTHING: "nothing was compared",
-    Exit.UNKNOWN: "something stayed inconclusive, and --strict was asked for",
+    Exit.UNKNOWN: "not enough became known",
 }
 URGENCY = (
     Verdict.BROKEN, Verdict.REGRESSED, Verdict.CHANGED, Verdict.MISSING, Verdict.INCOMPARABLE, Verdict.INCONCLUSIVE,
     Verdict.FIXED, Verdict.IMPROVED, Verdict.NEW, Verdict.UNCHANGED,
 )  # fmt: skip
 """Verdicts in the order in which people want to read them."""
+
+MOST_FILES = 5
+"""Files named that cannot be read; more are counted."""
 
 
 def table(comparison: Comparison, *, unchanged: bool = False) -> Table:
@@ -45,17 +49,21 @@ def lines(comparison: Comparison) -> Iterator[str]:
     """Say what differs between the sides, how many findings there are of each kind, and how it ends."""
     for name, (old, new) in comparison.differences().items():
         yield f"{name}: {old} against {new}"
-    for side in (comparison.old, comparison.new):
-        yield from (f"cannot read {file.path}: {file.reason}" for file in side.unreadable)
-    counts = ", ".join(f"{count} {verdict}" for verdict, count in comparison.counts().items())
-    yield f"{len(comparison.findings)} findings: {counts}" if counts else "no case is on either side"
-    yield ENDINGS[comparison.ending]
+    files = {file.path: file for side in (comparison.old, comparison.new) for file in side.unreadable}
+    yield from (f"cannot read {file.path}: {file.reason}" for file in list(files.values())[:MOST_FILES])
+    if len(files) > MOST_FILES:
+        yield f"and {len(files) - MOST_FILES} more that cannot be read"
+    if count := comparison.not_compared():
+        yield f"{count} records were predicted, published or made up, and are not compared"
+    yield from (f"acknowledged, and not found: {name}" for name in comparison.unmatched)
+    counts = comparison.counts()
+    said = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+    yield f"{len(comparison.findings)} findings: {said}" if counts else "no case is on either side"
+    unknown = counts.get(Verdict.INCONCLUSIVE, 0)
+    yield ENDINGS[comparison.ending] + (f", {unknown} not known yet" if unknown else "")
 
 
 def _row(found: Finding) -> dict[str, Cell]:
-    needed = (
-        f"; about {found.needed} pairs would tell" if found.needed and found.verdict is Verdict.INCONCLUSIVE else ""
-    )
     known = " (acknowledged)" if found.acknowledged else ""
     return {
         "verdict": Cell(f"{found.verdict}{known}"),
@@ -65,7 +73,8 @@ def _row(found: Finding) -> dict[str, Cell]:
         "new": _number(found, found.new, found.new_runs),
         "change": _change(found),
         "pairs": Cell(found.pairs or "", unit="count"),
-        "why": Cell(f"{found.why}{needed}"),
+        "needed": Cell(f"{found.needed} pairs" if found.needed else ""),
+        "why": Cell(found.why),
         "device": Cell(found.device),
     }
 
@@ -84,8 +93,3 @@ def _change(found: Finding) -> Cell:
     unit = DIFFERENCE if found.relative else POINTS
     kept = {"kind": "derived", "metric": found.metric, "runs": found.new_runs, "against": found.old_runs}
     return Cell(change.value, unit, change.low, change.high, change.n, change.how, **kept)  # type: ignore[arg-type]
-
-
-def is_of_all(found: Finding) -> bool:
-    """Tell whether a finding is about all cases together."""
-    return found.case == ALL_CASES

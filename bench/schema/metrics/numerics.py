@@ -13,9 +13,9 @@ NUMERICS: Mapping[str, Metric] = MappingProxyType({
         "Norm of what was computed minus what float64 gives on the same state, over that norm (Frobenius); of "
         "codes and scales, how much farther they are than the nearest there is. Of several checks the wrong one with "
         "the largest error, or where none is wrong the one that uses most of what is allowed; the series "
-        "numerics.check_error holds all.", margin=0.1),
+        "numerics.check_error holds all."),
     "numerics.allowed": Metric(
-        "1", "neither", "exact", "error that rounding explains",
+        "1", "neither", "near-exact", "error that rounding explains",
         "Four standard deviations of the rounding errors of that check: three roundings to the dtype, sums in float32, "
         "errors independent (Higham and Mary 2019, doi 10.1137/18M1226312); in int8 also the rounding of inputs to "
         "8 bits (arXiv 2208.07339). What is saved and loaded may not differ at all: 0. Not covered: a library that "

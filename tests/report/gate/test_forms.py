@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace as replace_fields
 from pathlib import Path
 from xml.etree import ElementTree as Xml
 
@@ -97,8 +99,8 @@ def test_annotations_are_few_enough_to_be_shown():
     """Of thirty failures nine are annotated and the rest counted: GitHub shows ten of a kind."""
     lines = github.commands(odd("words", count=30)).splitlines()
     errors = [line for line in lines if line.startswith("::error")]
-    assert len(errors) == 10
-    assert errors[-1].endswith("::and 81 more")
+    assert len(errors) == 11, "and one that says how it ended: with a file that cannot be read"
+    assert errors[-2].endswith("::and 81 more")
 
 
 def test_properties_of_a_command_are_escaped():
@@ -110,8 +112,18 @@ def test_properties_of_a_command_are_escaped():
     assert message.endswith("a:b,c%25%0Ad: a:b,c%25%0Ad")
 
 
-def test_a_comment_fits_github():
-    """Thousands of rows are cut to what a comment holds, and what is left out is counted."""
-    text = github.comment(odd("a case with a long name " * 4, count=400))
+@pytest.mark.parametrize("files", [1, 3000])
+def test_a_comment_fits_github(files):
+    """Thousands of rows, or of unreadable files, are cut to what a comment holds, and what is left out is counted."""
+    told = odd("a case with a long name " * 4, count=400)
+    side = Side("side", (), tuple(Unreadable(Path(f"a-long-folder-name/{n}.json"), "not JSON") for n in range(files)))
+    text = github.comment(replace_fields(told, old=side))
     assert len(text) <= 65_536
     assert "rows left out" in text
+    assert "could not be read" in text
+
+
+def test_an_interval_is_shown_with_a_change(mixed):
+    """The change of a slower step stands with its interval, since alone it says nothing about how sure it is."""
+    (row,) = [row for row in verdict_table.table(mixed).rows if row["verdict"].text == "regressed"]
+    assert re.fullmatch(r"\+\d+\.\d\d% \(\+\d+\.\d\d% to \+\d+\.\d\d%\)", row["change"].text)
