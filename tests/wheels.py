@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,13 +18,19 @@ def wheel(folder: Path, name: str, version: str, files: Mapping[str, str] | None
         f"{told}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{requires}",
         f"{told}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
-    listed = "".join(f"{path},,\n" for path in (*parts, f"{told}/RECORD"))
+    listed = (
+        "".join(f"{path},sha256={_digest(text)},{len(text)}\n" for path, text in parts.items()) + f"{told}/RECORD,,\n"
+    )
     folder.mkdir(parents=True, exist_ok=True)
     made = folder / f"{name}-{version}-py3-none-any.whl"
     with zipfile.ZipFile(made, "w") as archive:
         for path, text in {**parts, f"{told}/RECORD": listed}.items():
             archive.writestr(path, text)
     return made
+
+
+def _digest(text: str) -> str:
+    return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
 
 
 def meddling(folder: Path, version: str, module: str, change: str) -> Path:
