@@ -57,6 +57,7 @@ def add_reading(one: argparse.ArgumentParser) -> None:
                      help="known changes that do not fail: a metric, or a case and a metric, a line")  # fmt: skip
     one.add_argument("--strict", action="store_true", help="end with 6 where anything stays inconclusive")
     one.add_argument("--all", action="store_true", help="show what is unchanged too")
+    one.add_argument("--noise", action="store_true", help="show how much runs vary instead of what changed")
     one.add_argument("--format", choices=FORMATS, default="text")
     one.add_argument("--output", type=Path, metavar="FILE", help="write to FILE instead of standard output")
 
@@ -108,7 +109,8 @@ def tell(
     )  # fmt: skip
     for name, form in REPORTS.items() if reports else ():
         write(_written(found, form, everything=options.all), reports and reports / name)
-    write(_written(found, options.format, everything=options.all), options.output)
+    write(_noise(found, options) if options.noise else _written(found, options.format, everything=options.all),
+          options.output)  # fmt: skip
     for line in verdict_table.lines(found):
         say(line)
     return CODES[found.ending]
@@ -143,6 +145,18 @@ def _acknowledged(file: Path | None) -> list[str]:
     except (OSError, UnicodeDecodeError) as error:
         raise StoreError(f"cannot read {file}: {error}.") from error
     return list(dict.fromkeys(" ".join(said) for line in lines if (said := line.partition("#")[0].split())))
+
+
+def _noise(found: Comparison, options: argparse.Namespace) -> str:
+    from bench.analysis.gate.noise import noise
+    from bench.analysis.gate.sides import twins
+    from bench.report import render
+    from bench.report.gate import noise_table
+
+    if options.format not in render.FORMATS:
+        raise BadValueError(f"--format {options.format} cannot hold noise; use {', '.join(render.FORMATS)}.")
+    told = noise(twins(found.old.runs, found.new.runs), wanted(options.metric), options.allow_diff)
+    return render.written([noise_table.table(told, f"{found.old.name} and {found.new.name}")], options.format)
 
 
 def _written(found: Comparison, form: str, *, everything: bool) -> str:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from bench.analysis.cases import ITEMS
-from bench.report.display import POINTS, shown
+from bench.analysis.gate.rules import margin_in_words
 from bench.report.render import to_markdown
 from bench.report.tables import Cell, Column, Table
 from bench.schema.catalogue import DEVICES
@@ -46,20 +45,8 @@ def _row(name: str, metric: Metric) -> Mapping[str, Cell]:
         "unit": Cell(metric.unit),
         "better": Cell(metric.better),
         "noise": Cell(metric.noise),
-        "margin": Cell(_margin(name, metric)),
+        "margin": Cell(margin_in_words(name, metric)),
         "devices": Cell(devices or "everywhere"),
         "raw": Cell(metric.raw or ""),
         "about": Cell(metric.about),
     }
-
-
-def _margin(name: str, metric: Metric) -> str:
-    """Say in words from which difference on a comparison of two versions calls a change one."""
-    if metric.noise == "exact" or metric.margin == 0:
-        return "any"
-    if metric.margin is None:
-        return ""
-    if name in ITEMS:
-        return shown(metric.margin, POINTS).removeprefix("+")
-    grain = f" and {shown(metric.grain, metric.unit)}" if metric.grain else ""
-    return f"{metric.margin * 100:g} %{grain}"

@@ -26,6 +26,11 @@ Wanted = Callable[[str], bool]
 """Whether a metric was asked for, by its name."""
 
 
+def every(_: str) -> bool:
+    """Want every metric."""
+    return True
+
+
 @dataclass(slots=True)
 class _Judged:
     """What is known of all cases before families are judged: findings, and members of families."""
@@ -34,7 +39,7 @@ class _Judged:
     members: dict[str, list[tuple[int, Twin, Member]]] = field(default_factory=lambda: defaultdict(list))
 
 
-def findings(twins: Sequence[Twin], wanted: Wanted = lambda _: True, allowed: Collection[str] = ()) -> list[Finding]:
+def findings(twins: Sequence[Twin], wanted: Wanted = every, allowed: Collection[str] = ()) -> list[Finding]:
     """Judge all cases: whether each runs, then its metrics in the order of `METRICS`, then all cases together.
 
     `wanted` leaves metrics out; packages named in `allowed` may differ without being tested.
@@ -46,13 +51,19 @@ def findings(twins: Sequence[Twin], wanted: Wanted = lambda _: True, allowed: Co
     return [one for group in by_case for one in group] + of_all
 
 
-def to_confirm(twins: Sequence[Twin], wanted: Wanted = lambda _: True, allowed: Collection[str] = ()) -> list[Twin]:
+def to_confirm(twins: Sequence[Twin], wanted: Wanted = every, allowed: Collection[str] = ()) -> list[Twin]:
     """Return the cases of which a noisy or stochastic metric looks changed after the screen."""
     chosen: set[int] = set()
     for name, members in _each(twins, wanted, allowed).members.items():
         looks = Family(name, [member for *_, member in members]).looks_changed
         chosen |= {place for (place, *_), changed in zip(members, looks, strict=True) if changed}
     return [twin for place, twin in enumerate(twins) if place in chosen]
+
+
+def members(twins: Sequence[Twin], wanted: Wanted, allowed: Collection[str]) -> dict[str, list[tuple[Twin, Member]]]:
+    """Return the cases of every metric that varies, with the differences of their pairs."""
+    found = _each(twins, wanted, allowed).members
+    return {name: [(twin, member) for _, twin, member in held] for name, held in found.items()}
 
 
 def _each(twins: Sequence[Twin], wanted: Wanted, allowed: Collection[str]) -> _Judged:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from bench.analysis.cases import ITEMS
 from bench.analysis.gate.verdicts import Verdict
 from bench.analysis.stats import Estimate
 from bench.schema.metrics import Metric
@@ -42,6 +43,17 @@ def is_exact(metric: Metric) -> bool:
 def is_judged(metric: Metric) -> bool:
     """Tell whether comparisons judge a metric; others are shown only."""
     return metric.noise == "exact" or metric.margin is not None
+
+
+def margin_in_words(name: str, metric: Metric) -> str:
+    """Say from which difference on a comparison calls a change one; empty of a metric that is not judged."""
+    if metric.noise == "exact" or metric.margin == 0:
+        return "any"
+    if metric.margin is None:
+        return ""
+    unit = "points" if name in ITEMS else "%"
+    grain = f" and {metric.grain / 2**20:g} MiB" if metric.unit == "B" and metric.grain else ""
+    return f"{metric.margin * 100:g} {unit}{grain or (f' and {metric.grain:g}' if metric.grain else '')}"
 
 
 def exact(metric: Metric, pairs: Sequence[tuple[float, float]]) -> Ruling:

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from bench.analysis.cases import ITEMS
 from bench.analysis.gate.comparison import Comparison, Side, compare
 from bench.analysis.gate.judge import to_confirm
+from bench.analysis.gate.noise import noise
 from bench.analysis.gate.rules import is_exact, is_judged
 from bench.analysis.gate.sides import twins
 from bench.analysis.gate.verdicts import ALL_CASES, STATE, Exit, Finding, Verdict
@@ -426,3 +427,13 @@ def test_no_more_pairs_are_asked_for_than_were_made():
     told = compare(*sides(change=lambda made: slower(made, 1.018)))
     asked = [one for one in found(told, "train.step_seconds") if one.needed]
     assert all(one.needed > one.pairs / 2 for one in asked)
+
+
+def test_noise_is_measured_from_the_pairs():
+    """Runs that vary by 1 % say so of themselves, whether the sides differ or not."""
+    for change in (lambda made: made, lambda made: slower(made, 1.2)):
+        old, new = sides(cases(12), change, cv=0.01)
+        (step,) = [one for one in noise(twins(old.runs, new.runs)) if one.metric == "train.step_seconds"]
+        assert step.typical == pytest.approx(0.01, rel=0.3)
+        assert step.least <= step.typical <= step.most
+        assert (step.cases, step.pairs) == (12, 60)
