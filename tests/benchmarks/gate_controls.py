@@ -33,11 +33,14 @@ def step(self, *arguments, **named):
 AdamW.step = step
 """
 LARGER = """
-_begin = AdamW.__init__
-def __init__(self, *arguments, **named):
-    _begin(self, *arguments, **named)
-    self._ballast = torch.zeros(24 * 2**20, dtype=torch.uint8)
-AdamW.__init__ = __init__
+import torch
+_update = AdamW.step
+def step(self, *arguments, **named):
+    found = _update(self, *arguments, **named)
+    state = next(iter(self.state.values()))
+    state.setdefault("ballast", torch.zeros(20 * 2**20, dtype=torch.uint8))
+    return found
+AdamW.step = step
 """
 WRONG = """
 _right = dequantize_4bit
