@@ -53,8 +53,8 @@ CATEGORIES: Mapping[str, str] = MappingProxyType(
 TENSORS: Limits = {"margin": 0.001, "grain": 8 * MIB}
 HELD: Limits = {"margin": 0.005, "grain": 64 * MIB}
 """Changes of peaks that count. Of what allocators hold, and processes: of 25 configurations run twice by others, none
-moved by more (15 to the byte, at most 0.24 %; huggingface/peft, method_comparison, June 2025); of tensors a proposal,
-held against pairs of equal versions in docs/comparisons.md."""
+moved by more (15 to the byte, at most 0.24 %; huggingface/peft, method_comparison, June 2025); of tensors
+a proposal."""
 
 
 def _peaks(phase: str, doing: str) -> dict[str, Metric]:
