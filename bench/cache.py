@@ -46,6 +46,12 @@ def root() -> Path:
     return Path(os.environ.get(VARIABLE) or Path.home() / ".cache" / "ftbench")
 
 
+def variables(data_dir: Path | None = None) -> dict[str, str]:
+    """Return the environment variables by which a process finds this cache, and the data sets below `data_dir`."""
+    found = {VARIABLE: str(root())}
+    return {**found, DATA_VARIABLE: str(data_dir.resolve())} if data_dir else found
+
+
 def model_folder(name: str) -> Path:
     """Return where the model `name` keeps its files and manifest."""
     return root() / "models" / name

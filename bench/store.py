@@ -33,6 +33,11 @@ class Stored:
     record: RunRecord
 
     @property
+    def address(self) -> str:
+        """Name the run as folders and pages do: device/case/run."""
+        return f"{self.record.device}/{self.record.case}/{self.run}"
+
+    @property
     def run(self) -> str:
         """The file's name without its ending: the UTC start and a number."""
         return self.path.stem

@@ -41,7 +41,7 @@ def launcher_for(device: str, isolation: Isolation | None = None) -> Launcher:
         machine=machine.software(),
         isolation=isolation or isolation_for(device),
         worker=PREDICTED,
-        variables={cache.VARIABLE: str(cache.root())},
+        variables=cache.variables(),
     )
 
 

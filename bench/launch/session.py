@@ -140,16 +140,13 @@ class Session:
         return DRY_DEVICE if self._options.dry_run else machine.device_slug(self.work.device)
 
     def _launcher(self) -> Launcher:
-        variables = {cache.VARIABLE: str(cache.root())}
-        if self._options.data_dir:
-            variables[cache.DATA_VARIABLE] = str(self._options.data_dir.resolve())
         real = PREDICTED if self.work.predicted else REAL
         return Launcher(
             device=self._device_slug(),
             machine=machine.software() if self.work.predicted else machine.facts(),
             isolation=self._options.isolation or isolation_for(self.work.device),
             worker=DRY if self._options.dry_run else real,
-            variables=variables,
+            variables=cache.variables(self._options.data_dir),
         )
 
     def _kinds(self) -> tuple[Kind, ...]:

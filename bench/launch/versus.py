@@ -148,12 +148,9 @@ class Versus:
         with ExitStack() as stack:
             launchers: dict[Side, Launcher] = {}
             for side, environment in sides.items():
-                variables = {cache.VARIABLE: str(cache.root()), **environment.variables}
-                if self.data_dir:
-                    variables[cache.DATA_VARIABLE] = str(self.data_dir.resolve())
                 launchers[side] = stack.enter_context(Launcher(
                     device=device_slug(device), machine=environment.facts, isolation=isolation_for(device),
-                    variables=variables, python=environment.python,
+                    variables={**cache.variables(self.data_dir), **environment.variables}, python=environment.python,
                 ))  # fmt: skip
             yield Interleaver(self.roots(), launchers, comparison, names, told, tested)
 

@@ -9,7 +9,7 @@ from bench.analysis import stats
 from bench.analysis.cases import Case
 from bench.analysis.history import FEWEST, Change, Point, changes, points
 from bench.report.display import shown, unit_of
-from bench.report.tables import Cell, Column, Table, case_page, run_path
+from bench.report.tables import Cell, Column, Table, case_page
 from bench.schema.metrics import METRICS
 from bench.schema.record import STACK
 
@@ -42,7 +42,7 @@ def history(cases: Sequence[Case], metric: str) -> Table:
 def _row(stretch: Sequence[Point], unit: str, metric: str, case: Case, page: str) -> dict[str, Cell]:
     estimate = stats.median([point.value for point in stretch])
     assert estimate is not None, "a stretch has a run"
-    runs = tuple(run_path(point.run.record, point.run.run) for point in stretch)
+    runs = tuple(point.run.address for point in stretch)
     number = Cell(estimate.value, unit, estimate.low, estimate.high, estimate.n, estimate.how, kind=case.kind.value,
                   link=page, metric=metric, runs=runs)  # fmt: skip
     software = {name: Cell(version) for name, version in stretch[0].software}

@@ -8,7 +8,7 @@ from bench.analysis.cases import Case, newest, ran
 from bench.analysis.limits import Family, families, shortages
 from bench.analysis.peaks import SORTS, Peak, highest, telling_sort
 from bench.report.summary import method_cell, model_label, run_cell
-from bench.report.tables import Cell, Column, Table, case_page, estimated, run_path
+from bench.report.tables import Cell, Column, Table, case_page, estimated
 from bench.schema import RunRecord
 
 LABELS = {"batch_size": "batch size", "sequence_length": "sequence length"}
@@ -77,7 +77,7 @@ def _shortage(family: Family) -> Mapping[str, Cell]:
         row["phase"] = Cell(failure.phase, link=case_page(family.fails))
         row["requested"] = Cell(None, "B", reason="the message names no size", brief="not said")
         if failure.bytes_requested is not None:
-            source = (run_path(run.record, run.run),)
+            source = (run.address,)
             row["requested"] = Cell(
                 float(failure.bytes_requested), "B", n=1, kind=run.record.kind.value, metric="failure.bytes_requested",
                 runs=source,

@@ -33,7 +33,7 @@ from bench.report.paging import paging
 from bench.report.predictions import against, predictions
 from bench.report.publish import publish
 from bench.report.published import published
-from bench.report.tables import Table, case_page, run_path
+from bench.report.tables import Table, case_page
 from bench.schema import Kind
 from bench.schema.catalogue import METHODS
 from bench.schema.metrics import METRICS
@@ -67,7 +67,7 @@ def render_site(cases: Sequence[Case]) -> dict[str, bytes]:
         files["data/predictions.csv"] = render.written(predictions(cases), "csv").encode()
     for run in (run for case in cases for run in case.runs):
         try:
-            files[f"data/{run_path(run.record, run.run)}.json"] = run.path.read_bytes()
+            files[f"data/{run.address}.json"] = run.path.read_bytes()
         except OSError as error:
             raise StoreError(f"cannot read {run.path}: {error.strerror or error}.") from error
     for name in ("style.css", "site.js"):
@@ -136,7 +136,7 @@ def _group(case: Case, place: int, found: Sequence[Check]) -> dict[str, Any]:
         "per_run": summary.per_run(case),
         "charts": _charts(case, place) if case.kind in RAN else [],
         "ended": {run.run: _ended(run) for run in case.runs},
-        "paths": {run.run: f"data/{run_path(run.record, run.run)}.json" for run in case.runs},
+        "paths": {run.run: f"data/{run.address}.json" for run in case.runs},
     }
 
 

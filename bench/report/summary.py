@@ -8,7 +8,7 @@ from bench.analysis.cases import RAN, Case, is_headline, newest, ran
 from bench.analysis.values import reason, value
 from bench.report.display import unit_of
 from bench.report.disturbed import NOTE, disturbed, mark, said
-from bench.report.tables import Cell, Column, Table, case_page, estimated, run_path
+from bench.report.tables import Cell, Column, Table, case_page, estimated
 from bench.schema.catalogue import METHODS, OPTIMIZERS, TASKS
 from bench.schema.metrics import METRICS
 from bench.schema.models import MODELS
@@ -144,7 +144,7 @@ def _failure_row(case: Case, run: Stored) -> Mapping[str, Cell]:
             "B",
             kind=case.kind.value,
             metric="failure.bytes_requested",
-            runs=(run_path(run.record, run.run),),
+            runs=(run.address,),
         )
     return row
 
@@ -170,5 +170,5 @@ def run_cell(run: Stored, name: str) -> Cell:
     found, unit = value(run.record, name), unit_of(name, METRICS[name].unit)
     if found is None:
         return Cell(None, unit, metric=name, reason=reason(run.record, name))
-    source = (run_path(run.record, run.run),)
+    source = (run.address,)
     return Cell(found, unit, n=1, kind=run.record.kind.value, metric=name, runs=source, how="one run")

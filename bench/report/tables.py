@@ -12,7 +12,6 @@ from bench.analysis.cases import Case, estimate
 from bench.analysis.stats import Estimate
 from bench.analysis.values import NOT_ASKED
 from bench.report.display import shown, unit_of
-from bench.schema import RunRecord
 from bench.schema.metrics import METRICS
 
 LONGEST_REASON = 120  # characters of a reason in a cell; the case's page has all of it
@@ -88,11 +87,6 @@ def absent(reason: str) -> str:
     return f"not measured: {cut}"
 
 
-def run_path(record: RunRecord, run: str) -> str:
-    """Name a run as the store and the site do: device/case/run."""
-    return f"{record.device}/{record.case}/{run}"
-
-
 def case_page(case: Case) -> str:
     """Return the path of a case's page below the site's root."""
     return f"cases/{case.device}/{case.name}.html"
@@ -108,7 +102,7 @@ def ending(case: Case) -> str:
 
 def sources(case: Case) -> tuple[str, ...]:
     """Return the device/case/run of every run of a case whose numbers stand."""
-    return tuple(run_path(found.record, found.run) for found in case.answers)
+    return tuple(found.address for found in case.answers)
 
 
 def estimated(case: Case, metric: str) -> Cell:

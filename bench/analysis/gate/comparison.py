@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
-from bench.analysis.gate.judge import Wanted, findings
+from bench.analysis.gate.judge import Wanted, every, findings
 from bench.analysis.gate.sides import is_compared, twins
 from bench.analysis.gate.verdicts import Exit, Finding, Verdict, ending
 from bench.schema.catalogue import Scalar
@@ -73,7 +73,7 @@ def compare(
     old: Side,
     new: Side,
     *,
-    wanted: Wanted = lambda _: True,
+    wanted: Wanted = every,
     allowed: Collection[str] = (),
     acknowledged: Collection[str] = (),
     strict: bool = False,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from bench.analysis.gate import stages
 from bench.analysis.gate.moderation import MOST_PRIOR_FREEDOM, Prior, array
-from bench.analysis.gate.rules import Ruling, directed
+from bench.analysis.gate.rules import Ruling, directed, margin_in_words
 from bench.analysis.gate.scales import Scale, scale_of
 from bench.analysis.gate.significance import (
     MOST_PAIRS,
@@ -92,14 +92,14 @@ class Family:
             return Ruling(verdict, why, self._change(found, test), self.scale.relative)
         unconfirmed = self.looks_changed[place] and place not in self.tests
         if not unconfirmed and bool(equivalent(found, test, self.scale.margin)[0]):
-            why = f"its 90 % interval lies within {self._margin()}{_left(member)}"
+            why = f"its 90 % interval lies within {margin_in_words(self.name, self.metric)}{_left(member)}"
             return Ruling(Verdict.UNCHANGED, why, self._change(found, test), self.scale.relative)
         return self._open(member, found, test, unconfirmed=unconfirmed)
 
     def _open(self, member: Member, found: Summary, test: Tested, *, unconfirmed: bool) -> Ruling:
         """Say that a member is neither changed nor known to be unchanged, and how many pairs would tell."""
         needed = self._needed(found, test)
-        why = f"its 90 % interval reaches beyond {self._margin()}"
+        why = f"its 90 % interval reaches beyond {margin_in_words(self.name, self.metric)}"
         if unconfirmed:
             why = "it looks changed, and there are no fresh pairs that could confirm it"
         elif needed is None:
@@ -108,10 +108,6 @@ class Family:
             why, needed = "a change, if there is one, is about as large as the margin", None
         said = f"{why}{_left(member)}"
         return Ruling(Verdict.INCONCLUSIVE, said, self._change(found, test), self.scale.relative, needed)
-
-    def _margin(self) -> str:
-        margin = self.metric.margin or 0.0
-        return f"{margin * 100:g} %" if self.scale.relative else f"{margin * 100:g} points"
 
     def _change(self, found: Summary, test: Tested) -> Estimate:
         from scipy.special import stdtrit

@@ -20,7 +20,6 @@ from bench.analysis.gate.together import together
 from bench.analysis.gate.verdicts import ALL_CASES, STATE, Finding, Verdict
 from bench.schema.metrics import METRICS
 from bench.schema.pairing import Stage
-from bench.store import Stored
 
 Wanted = Callable[[str], bool]
 """Whether a metric was asked for, by its name."""
@@ -162,9 +161,5 @@ def _finding(twin: Twin, name: str, ruling: Ruling) -> Finding:
         old=median(old for old, _ in numbers) if numbers else None,
         new=median(new for _, new in numbers) if numbers else None,
         change=ruling.change, relative=ruling.relative, pairs=len(pairs), needed=ruling.needed,
-        old_runs=tuple(map(_path, olds)), new_runs=tuple(map(_path, news)),
+        old_runs=tuple(run.address for run in olds), new_runs=tuple(run.address for run in news),
     )  # fmt: skip
-
-
-def _path(run: Stored) -> str:
-    return f"{run.record.device}/{run.record.case}/{run.run}"
