@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from bench import __version__
-from bench.commands import EXIT_ERROR, comparing, machine, predict, reading, say, tracing
+from bench.commands import EXIT_ERROR, comparing, machine, predict, published, reading, say, tracing
 from bench.errors import FtbenchError
 
 EXIT_INTERRUPTED = 130
@@ -46,4 +46,5 @@ def parser() -> argparse.ArgumentParser:
     tracing.register(commands)
     machine.register(commands)
     predict.register(commands)
+    published.register(commands)
     return top

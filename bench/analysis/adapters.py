@@ -33,5 +33,5 @@ ADAPTERS: Mapping[str, Callable[[RunRecord], float | None]] = MappingProxyType({
     **{f"adapters.{name}_seconds": _median(name) for name in (*OPERATIONS, *COMBINATIONS)},
     "adapters.mixed_seconds": middle(_batches, first=True),
     "adapters.single_seconds": middle(_batches, first=False),
-    **{name: alone(over) for name, over in SLOWDOWN.items()},
+    "adapters.mixed_slowdown": alone(_batches),
 })  # fmt: skip

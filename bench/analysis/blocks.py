@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from statistics import fmean, median
 
 from bench.analysis.stats import BOOTSTRAP_SEED, LEVEL, Estimate
@@ -66,11 +67,16 @@ def estimate(runs: Sequence[Sequence[Block]], compare: Compare, what: str) -> Es
     over = f"{n} blocks of {what}" + (f" in {len(runs)} runs" if len(runs) > 1 else "")
     if n < FEWEST_BLOCKS:
         return Estimate(value, None, None, n, f"{over}; no interval with fewer than {FEWEST_BLOCKS}")
+    low, high = _interval(tuple(map(tuple, runs)), compare)
+    return Estimate(value, min(low, value), max(high, value), n, f"95 % percentile bootstrap over {over}")
+
+
+@lru_cache(maxsize=1024)  # a cell, its chart and its claim ask the same, and each answer takes tens of milliseconds
+def _interval(runs: tuple[tuple[Block, ...], ...], compare: Compare) -> tuple[float, float]:
     rng = random.Random(BOOTSTRAP_SEED)  # noqa: S311 (draws, not secrets)
     draws = sorted(_drawn(runs, compare, rng) for _ in range(DRAWS))
     tail = round(DRAWS * (1 - LEVEL) / 2)
-    low, high = min(draws[tail], value), max(draws[-tail - 1], value)
-    return Estimate(value, low, high, n, f"95 % percentile bootstrap over {over}")
+    return draws[tail], draws[-tail - 1]
 
 
 def pooled(of: OfRun, what: str) -> Callable[[Sequence[RunRecord]], Estimate | None]:
@@ -83,12 +89,12 @@ def pooled(of: OfRun, what: str) -> Callable[[Sequence[RunRecord]], Estimate | N
     return over
 
 
-def alone(over: Callable[[Sequence[RunRecord]], Estimate | None]) -> Callable[[RunRecord], float | None]:
+def alone(of: OfRun) -> Callable[[RunRecord], float | None]:
     """Make a function that gives one run's own ratio."""
 
     def value(record: RunRecord) -> float | None:
-        found = over([record])
-        return found.value if found else None
+        found = of(record)
+        return ratio(found) if found else None
 
     return value
 

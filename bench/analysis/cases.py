@@ -58,6 +58,11 @@ class Case:
         found = tuple(run for run in self.runs if is_answer(run.record))
         return found[-1:] if self.kind is Kind.PREDICTED else found
 
+    @cached_property
+    def estimates(self) -> dict[str, Estimate | None]:
+        """What was asked of `estimate` so far: pages ask the same again and again."""
+        return {}
+
     @property
     def latest(self) -> str:
         """When the newest run started, in UTC."""
@@ -84,6 +89,12 @@ def estimate(case: Case, metric: str) -> Estimate | None:
     Accuracies with Wilson's interval over items; ratios of turns with a bootstrap over blocks of them;
     positive timings, speeds and bytes as geometric means; other numbers as means. Raises `UnknownNameError`.
     """
+    if metric not in case.estimates:
+        case.estimates[metric] = _estimate(case, metric)
+    return case.estimates[metric]
+
+
+def _estimate(case: Case, metric: str) -> Estimate | None:
     if metric in ITEMS and case.items(ITEMS[metric]):
         return stats.accuracy(case.items(ITEMS[metric]))
     if metric in RATIOS:

@@ -15,6 +15,8 @@ from bench.schema.config import NOT_IDENTITY
 OPTIONS = "options"
 """Stands for every option of a method in `by`, as where methods themselves are compared."""
 
+FIELDS = frozenset(RunConfig.__struct_fields__) - {"options", "study_options"}
+
 Family = tuple[Case, ...]
 
 
@@ -55,5 +57,14 @@ def settings(config: RunConfig, without: Collection[str] = ()) -> dict[str, obje
 
 
 def setting(config: RunConfig, name: str) -> object:
-    """Return one setting of a config, of its method or of its study; None where it has none of that name."""
-    return settings(config).get(name)
+    """Return one setting of a config, of its method or of its study; None where it has none of that name.
+
+    Options that are newer than the record have their defaults.
+    """
+    if name in FIELDS:
+        return getattr(config, name)
+    for options in (config.options, config.study_options):
+        if name in options:
+            return options[name]
+    known = METHODS[config.method].options if config.method in METHODS else {}
+    return known[name].default if name in known else None

@@ -67,5 +67,6 @@ INFERENCE: Mapping[str, Callable[[RunRecord], float | None]] = MappingProxyType(
     "inference.base_token_seconds": middle(_later, first=False),
     "inference.tokens_per_second": _speed(with_adapter=True),
     "inference.base_tokens_per_second": _speed(with_adapter=False),
-    **{name: alone(over) for name, over in SLOWDOWN.items()},
+    "inference.slowdown": alone(_later),
+    "inference.first_token_slowdown": alone(_first),
 })  # fmt: skip

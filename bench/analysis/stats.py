@@ -10,6 +10,7 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 LEVEL = 0.95
 DRAWS = 4000
@@ -158,7 +159,7 @@ def accuracy_ratio(top: Sequence[str], bottom: Sequence[str]) -> Estimate | None
         return Estimate(above / below, None, None, n, "the sides answered different numbers of items; no interval")
     if len({*tops, *bottoms}) == 1:
         return Estimate(above / below, None, None, n, "all runs answered every item alike; no interval")
-    low, high = _bootstrap(tops, bottoms)
+    low, high = _bootstrap(tuple(tops), tuple(bottoms))
     covers = "items and seeds" if n > 1 else "items, not the seed"
     how = f"95 % paired bootstrap interval over {covers}: {len(tops[0])} items, {len(tops)} against {len(bottoms)} runs"
     if not math.isfinite(high):
@@ -166,14 +167,15 @@ def accuracy_ratio(top: Sequence[str], bottom: Sequence[str]) -> Estimate | None
     return Estimate(above / below, min(low, above / below), max(high, above / below), n, how)
 
 
-def _bootstrap(tops: list[str], bottoms: list[str]) -> tuple[float, float]:
+@lru_cache(maxsize=1024)  # tables, findings and claims ask the same, and each answer takes tens of milliseconds
+def _bootstrap(tops: tuple[str, ...], bottoms: tuple[str, ...]) -> tuple[float, float]:
     import numpy as np
 
     random = np.random.default_rng(BOOTSTRAP_SEED)
     items = len(tops[0])
     weights = random.multinomial(items, np.full(items, 1 / items), size=DRAWS) / items
 
-    def draws(side: list[str]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    def draws(side: Sequence[str]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
         right = np.array([[int(bit) for bit in bits] for bits in side], dtype=float)
         runs = random.multinomial(len(side), np.full(len(side), 1 / len(side)), size=DRAWS) / len(side)
         total: np.ndarray[tuple[int], np.dtype[np.float64]] = ((runs @ right) * weights).sum(axis=1)

@@ -1,13 +1,12 @@
-"""Commands that predict, and keep what others published: predict, cite, predict-published."""
+"""Commands that predict, and that make a run again: predict, predict-published, rerun."""
 
 from __future__ import annotations
 
 import argparse
-import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from bench.commands import EXIT_ERROR, say
+from bench.commands import EXIT_ERROR, say, with_settings_when_used
 
 if TYPE_CHECKING:
     from bench.commands import Commands
@@ -24,24 +23,18 @@ def register(commands: Commands) -> None:
     )
     one.add_argument("--json", action="store_true", help="write the record as JSON")
     one.add_argument("--results", type=Path, metavar="DIR", help="keep the record there, as the suites do")
-    _add_settings_when_used(one)
+    with_settings_when_used(one)
     one.set_defaults(command=predict)
-
-    one = commands.add_parser(
-        "cite",
-        help="keep a number that others published, as a record of its own kind",
-        description="Keep a published number beside ours: the run it is about, the number, and where it was published.",
-    )
-    one.add_argument("--metric", required=True, metavar="METRIC", help="see: ftbench metrics")
-    one.add_argument("--value", required=True, type=float, help="the number, in the metric's base unit")
-    one.add_argument("--citation", required=True, help="who published it, where and when, and how it is defined there")
-    one.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="where to (default: results)")
-    _add_settings_when_used(one)
-    one.set_defaults(command=cite)
 
     one = commands.add_parser("predict-published", help="predict every run of which a published number is kept")
     one.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="records (default: results)")
     one.set_defaults(command=predict_published)
+
+    one = commands.add_parser("rerun", help="make the run of a record again, here, with the versions installed here")
+    one.add_argument("record", type=Path, metavar="FILE", help="a record: a file below results/, or one from a site")
+    one.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="where to (default: results)")
+    one.add_argument("--data-dir", type=Path, metavar="DIR", help="data sets laid out like the hub")
+    one.set_defaults(command=rerun)
 
 
 def predict(options: argparse.Namespace) -> int:
@@ -65,29 +58,6 @@ def predict(options: argparse.Namespace) -> int:
     return EXIT_ERROR
 
 
-def cite(options: argparse.Namespace) -> int:
-    """Keep a published number as a record."""
-    from bench import store
-    from bench.commands.settings import config_of
-    from bench.errors import BadValueError
-    from bench.launch.predict import published
-    from bench.schema import gpus
-    from bench.schema.catalogue import find
-    from bench.schema.metrics import METRICS
-
-    find("metric", METRICS, options.metric)
-    if not math.isfinite(options.value):
-        raise BadValueError(f"--value {options.value} is no number that can be published.")
-    if not options.citation.strip():
-        raise BadValueError("--citation is empty; a published number needs its source.")
-    slug = gpus.by_slug(options.gpu).slug
-    value = int(options.value) if options.value.is_integer() else options.value
-    config = config_of(options, "cuda").but(largest_batch=False)
-    record = published(config, slug, {options.metric: value}, options.citation)
-    say(f"wrote {store.save(record, options.results)}")
-    return 0
-
-
 def predict_published(options: argparse.Namespace) -> int:
     """Predict every published run that the versions installed here have not predicted yet."""
     from bench.analysis import cases
@@ -99,15 +69,21 @@ def predict_published(options: argparse.Namespace) -> int:
     return 0
 
 
-def _add_settings_when_used(one: argparse.ArgumentParser) -> None:
-    """Add the flags of settings once the command is called: the tables they come from take a while to import."""
-    parse = one.parse_known_args
+def rerun(options: argparse.Namespace) -> int:
+    """Make the run of a record again, and say how it ended."""
+    from bench.analysis.values import is_answer
+    from bench.errors import RecordFormatError, StoreError
+    from bench.launch.rerun import rerun as run_again
+    from bench.schema import codec
 
-    def parse_known_args(*arguments: Any) -> Any:
-        from bench.commands.settings import add_settings
-
-        one.parse_known_args = parse  # type: ignore[method-assign]
-        add_settings(one)
-        return parse(*arguments)
-
-    one.parse_known_args = parse_known_args  # type: ignore[method-assign,assignment]
+    try:
+        record = codec.decode(options.record.read_bytes())
+    except OSError as error:
+        raise StoreError(f"cannot read {options.record}: {error.strerror or error}.") from error
+    except RecordFormatError as error:
+        raise StoreError(f"{options.record}: {error}") from None
+    made = run_again(record.config, options.results, options.data_dir)
+    failure = made.record.failure
+    said = f" in {failure.phase}: {failure.message}" if failure else ""
+    say(f"{made.record.status}{said}; wrote {made.path}; ftbench show {made.record.case} has its numbers")
+    return 0 if is_answer(made.record) else EXIT_ERROR

@@ -81,8 +81,12 @@ def _cases(root: Path) -> list[Case]:
     for file in unreadable:
         say(f"warning: {file.path}: {file.reason}")
     if not stored:
-        raise StoreError(f"{root} holds no record; run the suites first, or name another folder with --results.")
+        raise StoreError(_nothing(root))
     return cases.group(stored)
+
+
+def _nothing(root: Path) -> str:
+    return f"{root} holds no record; run the suites first, or name another folder with --results."
 
 
 def show(options: argparse.Namespace) -> int:
@@ -128,9 +132,16 @@ def _tables(name: str, cases: Sequence[Case]) -> list[Table]:
 
 def site(options: argparse.Namespace) -> int:
     """Build the site; with --check compare it with the records it was built from."""
-    from bench.report import check, pages
+    from bench.analysis import results
+    from bench.report.site import check
+    from bench.report.site.build import build
 
-    index = pages.build(_cases(options.results), options.output)
+    found, unreadable = results.read(options.results)
+    for file in unreadable:
+        say(f"warning: {file.path}: {file.reason}")
+    if not found.cases:
+        raise StoreError(_nothing(options.results))
+    index = build(found, options.output)
     say(f"wrote {index}")
     if options.check:
         problems = check.problems(options.output)

@@ -189,10 +189,23 @@ def _brief(cell: Cell) -> str:
     return cell.text.partition(" (")[0]
 
 
+DIGITS = 5
+"""Significant digits of what is drawn; tables behind charts have the numbers whole."""
+
+
 def drawn(traces: Sequence[Mapping[str, Any]], layout: Mapping[str, Any]) -> dict[str, Any]:
     """Check traces and layout with Plotly and return them as JSON-ready data, without its template."""
     from plotly.graph_objects import Figure
 
-    figure: dict[str, Any] = Figure(data=list(traces), layout=dict(layout)).to_dict()
+    figure: dict[str, Any] = Figure(data=[_rounded(trace) for trace in traces], layout=dict(layout)).to_dict()
     figure["layout"].pop("template", None)
     return {"data": figure["data"], "layout": figure["layout"]}
+
+
+def _rounded(item: Any) -> Any:
+    """Keep so many digits of every fraction in a trace."""
+    if isinstance(item, float):
+        return float(f"{item:.{DIGITS}g}")
+    if isinstance(item, dict):
+        return {name: _rounded(value) for name, value in item.items()}
+    return [_rounded(value) for value in item] if isinstance(item, (list, tuple)) else item

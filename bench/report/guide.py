@@ -7,7 +7,8 @@ from types import MappingProxyType
 
 from bench.report.tables import Cell
 
-CITATION = "“LLM Fine-Tuning: A Practical Guide to LoRA and QLoRA”, section 4"
+TITLE = "“LLM Fine-Tuning: A Practical Guide to LoRA and QLoRA”"
+CITATION = f"{TITLE}, section 4"
 NOT_GIVEN = "The guide's table has no column for Full."
 
 CELLS: Mapping[tuple[str, str], str] = MappingProxyType({

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from bench.analysis.cases import RAN, Case, is_headline, newest, ran
-from bench.analysis.values import reason, value
+from bench.analysis.values import DERIVED, reason, value
 from bench.report.display import unit_of
 from bench.report.disturbed import NOTE, disturbed, mark, said
 from bench.report.tables import Cell, Column, Table, case_page, estimated
@@ -149,17 +149,19 @@ def _failure_row(case: Case, run: Stored) -> Mapping[str, Cell]:
     return row
 
 
-def per_run(case: Case) -> Table:
-    """Every metric that a run of the case holds or was asked for, one column a run."""
-    columns = (Column("metric", "metric"), *(Column(run.run, run.run) for run in case.runs))
+def per_run(case: Case, most: int | None = None) -> Table:
+    """Every metric that a run of the case holds or was asked for, one column a run; of `most` newest runs, if given."""
+    runs = case.runs[-most:] if most else case.runs
+    columns = (Column("metric", "metric"), *(Column(run.run, run.run) for run in runs))
     rows: list[Mapping[str, Cell]] = []
     if disturbed(case):
         rows.append({"metric": Cell("disturbed"), **{run.run: Cell(said(run)) for run in case.ok}})
+    held = {name for run in runs for name in (*run.record.metrics, *run.record.absent)} | DERIVED.keys()
     for name, metric in METRICS.items():
-        cells = {run.run: run_cell(run, name) for run in case.runs}
-        if any(
-            cell.value is not None or name in r.record.absent for cell, r in zip(cells.values(), case.runs, strict=True)
-        ):
+        if name not in held:
+            continue
+        cells = {run.run: run_cell(run, name) for run in runs}
+        if any(cell.value is not None or name in r.record.absent for cell, r in zip(cells.values(), runs, strict=True)):
             rows.append({"metric": Cell(metric.label, how=metric.about, metric=name), **cells})
     title = "Every run's numbers" if case.kind in RAN else "Every number"
     return Table(f"{title}, {case.kind.value}", columns, tuple(rows))
@@ -170,5 +172,4 @@ def run_cell(run: Stored, name: str) -> Cell:
     found, unit = value(run.record, name), unit_of(name, METRICS[name].unit)
     if found is None:
         return Cell(None, unit, metric=name, reason=reason(run.record, name))
-    source = (run.address,)
-    return Cell(found, unit, n=1, kind=run.record.kind.value, metric=name, runs=source, how="one run")
+    return Cell(found, unit, n=1, kind=run.record.kind.value, metric=name, runs=(run.address,))

@@ -13,7 +13,8 @@ from bench.report.sweeps import PROCESS, SPEED, TENSORS, Sweep
 from bench.report.tables import Cell, Column, Table, estimated
 
 RIGHT = "evaluate.accuracy"
-COLOUR = "#0072B2"
+LINES = (("#0072B2", "solid", "circle"), ("#D55E00", "dash", "square"), ("#009E73", "dot", "diamond"),
+         ("#CC79A7", "dashdot", "x"))  # fmt: skip
 RATIOS = (
     (SPEED, "tokens/s", "#D55E00", "square"),
     (TENSORS, "peak tensor memory", "#0072B2", "circle"),
@@ -31,41 +32,69 @@ def both_charts(
     name: Name,
     axis: str,
     number: Callable[[Case], float] | None = None,
+    line: Name | None = None,
 ) -> list[Chart]:
     """Return what there is of both charts of a question: accuracy of `scored` sweeps, and costs of `timed` ones."""
-    right = accuracy_chart(f"{key}-right", scored, name, axis, number)
+    right = accuracy_chart(f"{key}-right", scored, name, axis, number, line)
     cost = cost_chart(f"{key}-cost", timed, name, axis, number)
     return [chart for chart in (right, cost) if chart is not None]
 
 
 def accuracy_chart(
-    key: str, found: Sequence[Sweep], name: Name, axis: str, number: Callable[[Case], float] | None = None
+    key: str,
+    found: Sequence[Sweep],
+    name: Name,
+    axis: str,
+    number: Callable[[Case], float] | None = None,
+    line: Name | None = None,
 ) -> Chart | None:
-    """Return the test items right in the largest sweep, one point a case, over `axis`: numbers, or names."""
+    """Return the test items right in the largest sweep, one point a case, over `axis`: numbers, or names.
+
+    Cases of which `line` says the same are joined, in their order.
+    """
     sweep = _largest(found, RIGHT)
     if sweep is None:
         return None
     cells = {name(case): (case, estimated(case, RIGHT)) for case in sweep.cases}
     known = {text: (case, cell) for text, (case, cell) in cells.items() if cell.is_number}
-    heights = [100 * cell.number for _, cell in known.values()]
-    trace: dict[str, Any] = {
-        "type": "scatter", "mode": "markers", "marker": {"color": COLOUR, "size": 10},
-        "x": _places(known, number), "y": heights, "text": [label(text) for text in known],
-        "error_y": {
-            "type": "data", "symmetric": False, "thickness": 1.5,
-            "array": [100 * (cell.high or 0) - y for (_, cell), y in zip(known.values(), heights, strict=True)],
-            "arrayminus": [y - 100 * (cell.low or 0) for (_, cell), y in zip(known.values(), heights, strict=True)],
-        },
-        "hovertemplate": "%{text}: %{y:.3g} %<extra></extra>",
-    }  # fmt: skip
+    groups: dict[str, dict[str, tuple[Case, Cell]]] = {}
+    for text, (case, cell) in known.items():
+        groups.setdefault(line(case) if line else "", {})[text] = case, cell
+    traces = [_points(group, of, place, number, joined=line is not None)
+              for place, (group, of) in enumerate(groups.items())]  # fmt: skip
     layout = {
-        "xaxis": _axis(axis, number),
+        "xaxis": _axis(axis, number, known),
         "yaxis": {"title": {"text": "test items right, %"}, "rangemode": "tozero"},
-        "showlegend": False,
+        "showlegend": len(groups) > 1,
     }
     rows = tuple({"case": Cell(text), "right": cell} for text, (_, cell) in cells.items())
     shown = Table("Test items right", (Column("case", axis), Column("right", "right")), rows)
-    return Chart(key, best({text: case for text, (case, _) in known.items()}), drawn([trace], layout), shown)
+    return Chart(key, best({text: case for text, (case, _) in known.items()}), drawn(traces, layout), shown)
+
+
+def _points(
+    group: str,
+    of: dict[str, tuple[Case, Cell]],
+    place: int,
+    number: Callable[[Case], float] | None,
+    *,
+    joined: bool,
+) -> dict[str, Any]:
+    """Return points with their intervals, joined by a line where they are of one."""
+    colour, dash, symbol = LINES[place % len(LINES)]
+    heights = [100 * cell.number for _, cell in of.values()]
+    return {
+        "type": "scatter", "mode": "lines+markers" if joined else "markers", "name": label(group),
+        "line": {"color": colour, "dash": dash, "width": 1.5},
+        "marker": {"color": colour, "size": 10, "symbol": symbol},
+        "x": _places(of, number), "y": heights, "text": [label(text) for text in of],
+        "error_y": {
+            "type": "data", "symmetric": False, "thickness": 1.5,
+            "array": [100 * (cell.high or 0) - y for (_, cell), y in zip(of.values(), heights, strict=True)],
+            "arrayminus": [y - 100 * (cell.low or 0) for (_, cell), y in zip(of.values(), heights, strict=True)],
+        },
+        "hovertemplate": "%{text}: %{y:.3g} %<extra></extra>",
+    }  # fmt: skip
 
 
 def best(cases: dict[str, Case]) -> str:
@@ -106,7 +135,10 @@ def cost_chart(
         said.append(f"{what} from {known[ends[0]][1].text} ({ends[0]}) to {known[ends[1]][1].text} ({ends[1]})")
     if not traces:
         return None
-    layout = {"xaxis": _axis(axis, number), "yaxis": {"title": {"text": f"against {label(name(sweep.reference))}, ×"}}}
+    layout = {
+        "xaxis": _axis(axis, number, {name(case): (case, Cell("")) for case in sweep.cases}),
+        "yaxis": {"title": {"text": f"against {label(name(sweep.reference))}, ×"}},
+    }
     shown = Table("Speed and memory against the reference", tuple(columns), tuple(rows.values()))
     return Chart(key, f"Against {name(sweep.reference)}: {'; '.join(said)}.", drawn(traces, layout), shown)
 
@@ -121,6 +153,9 @@ def _places(known: dict[str, tuple[Case, Cell]], number: Callable[[Case], float]
     return [label(text) for text in known] if number is None else [number(case) for case, _ in known.values()]
 
 
-def _axis(axis: str, number: Callable[[Case], float] | None) -> dict[str, Any]:
-    scale = {"type": "category"} if number is None else {"type": "log"}
-    return {"title": {"text": axis}, **scale}
+def _axis(axis: str, number: Callable[[Case], float] | None, known: dict[str, tuple[Case, Cell]]) -> dict[str, Any]:
+    """Return an axis of names, or a logarithmic one of numbers with a tick at each."""
+    if number is None:
+        return {"title": {"text": axis}, "type": "category"}
+    ticks = sorted({number(case) for case, _ in known.values()})
+    return {"title": {"text": axis}, "type": "log", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}

@@ -17,6 +17,11 @@ FORMAT = 1
 STACK = ("torch", "transformers", "peft", "bitsandbytes")
 """Packages whose version makes a result another result; an environment holds it as `package.<name>`."""
 
+MOMENTARY = (
+    "host.load_average", "gpu.sm_clock_hz", "gpu.memory_clock_hz", "gpu.pcie_generation", "gpu.pcie_width_lanes",
+)  # fmt: skip
+"""Facts of an environment that are of a moment: a GPU at rest slows its clocks and its link."""
+
 FETCH = "fetch"
 """The phase of a failure for want of a model or data: no run, and to be tried again."""
 

@@ -8,15 +8,11 @@ from dataclasses import dataclass
 from bench.analysis.gate.sides import Twin
 from bench.schema import RunRecord
 from bench.schema.pairing import PREFIX, Turn, may_differ
-from bench.schema.record import STACK
+from bench.schema.record import MOMENTARY, STACK
 
 HARNESS = "ftbench.code"
-PASSING = (
-    "host.load_average", "gpu.sm_clock_hz", "gpu.memory_clock_hz", "gpu.pcie_generation", "gpu.pcie_width_lanes",
-    "ftbench.version", "ftbench.commit", "ftbench.modified",
-)  # fmt: skip
-"""Facts that may differ between runs which are compared: states of a moment (a GPU at rest slows its clocks and its
-link), and names of the code that `HARNESS` is."""
+PASSING = (*MOMENTARY, "ftbench.version", "ftbench.commit", "ftbench.modified")
+"""Facts that may differ between runs which are compared: those of a moment, and names of the code that `HARNESS` is."""
 DATA = ("model.", "data.", "task.")
 """Settings read back from a run that say what it worked on."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from bench.analysis.gate.comparison import Comparison
 from bench.analysis.gate.verdicts import STATE, Exit, Finding, Verdict
@@ -37,11 +37,17 @@ MOST_FILES = 5
 
 def table(comparison: Comparison, *, unchanged: bool = False) -> Table:
     """Return findings as rows, the urgent first; those that are `unchanged` only on request."""
-    shown = [one for one in comparison.findings if unchanged or one.verdict is not Verdict.UNCHANGED]
+    return findings_table(
+        f"{comparison.old.name} against {comparison.new.name}", comparison.findings, unchanged=unchanged
+    )
+
+
+def findings_table(title: str, findings: Sequence[Finding], *, unchanged: bool = False) -> Table:
+    """Return some findings as rows, the urgent first; those that are `unchanged` only on request."""
+    shown = [one for one in findings if unchanged or one.verdict is not Verdict.UNCHANGED]
     shown.sort(key=lambda one: URGENCY.index(one.verdict))
-    hidden = len(comparison.findings) - len(shown)
+    hidden = len(findings) - len(shown)
     notes = (f"{hidden} unchanged and not shown; --all shows them.",) if hidden else ()
-    title = f"{comparison.old.name} against {comparison.new.name}"
     return Table(title, COLUMNS, tuple(map(_row, shown)), notes)
 
 
@@ -71,7 +77,7 @@ def _row(found: Finding) -> dict[str, Cell]:
         "metric": Cell(found.metric),
         "old": _number(found, found.old, found.old_runs),
         "new": _number(found, found.new, found.new_runs),
-        "change": _change(found),
+        "change": change_cell(found),
         "pairs": Cell(found.pairs or "", unit="count"),
         "needed": Cell(f"{found.needed} pairs" if found.needed else ""),
         "why": Cell(found.why),
@@ -86,7 +92,8 @@ def _number(found: Finding, number: float | None, runs: tuple[str, ...]) -> Cell
     return Cell(number, unit, kind="measured", metric=found.metric, runs=runs)
 
 
-def _change(found: Finding) -> Cell:
+def change_cell(found: Finding) -> Cell:
+    """Return the change of a finding; nothing where it has none."""
     change: Estimate | None = found.change
     if change is None or found.metric == STATE:
         return Cell("")

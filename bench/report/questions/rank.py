@@ -27,7 +27,7 @@ def tables(cases: Sequence[Case]) -> list[Table]:
 
 def charts(cases: Sequence[Case]) -> list[Chart]:
     """Return accuracy, and speed and memory, against the rank."""
-    return both_charts("rank", _swept(cases, is_scored), _swept(cases, is_timed), _name, "rank r", _rank)
+    return both_charts("rank", _swept(cases, is_scored), _swept(cases, is_timed), _name, "rank r", _rank, _rule)
 
 
 def _swept(cases: Sequence[Case], wanted: Callable[[Case], bool]) -> list[Sweep]:
@@ -46,6 +46,13 @@ def _order(case: Case) -> tuple[int, int, int]:
 
 def _rank(case: Case) -> float:
     return float(case.config.options["rank"])
+
+
+def _rule(case: Case) -> str:
+    """Say by which rule alpha follows the rank."""
+    options = case.config.options
+    twice = options["alpha"] == 2 * options["rank"] and case.config.method == "lora"
+    return "alpha = 2 r" if twice else f"alpha {options['alpha']}, {RULES[case.config.method]}"
 
 
 def _name(case: Case) -> str:

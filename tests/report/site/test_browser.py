@@ -8,27 +8,30 @@ from typing import Any
 import pytest
 
 from bench import store
-from bench.analysis.cases import group, read
-from bench.report.pages import build
+from bench.analysis.results import read
+from bench.report.questions import QUESTIONS
+from bench.report.site.build import build
+from bench.report.site.navigation import MENU
 from bench.schema import Kind
-from tests.records import METHODS, filled, fixed_shape, on_card, predicted, published, record
+from tests.records import METHODS, everything, filled, fixed_shape, on_card, paged, predicted, published, record
 
-PAGES = ("index.html", "method.html", "learning", "failed")
+CASES = {"learning": "*qlora*-s64-*", "failed": "*-b64-*"}
+PAGES = (*(path for path, _ in MENU), "404.html", "rank.html", "numerics.html", "environment", *CASES)
+"""Every page that the menu leads to, a question with runs and one without, and one of each of the many."""
+CHARTS = {"index.html": 1, "methods.html": 2, "memory.html": 2, "learning": 2}
 pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
-def pages(example_results: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The example site's first page, method page, a case with test items, and a failed case."""
-    site = tmp_path_factory.mktemp("browser") / "site"
-    build(group(read(example_results)[0]), site)
-    learning, failed = (next(site.rglob(f"cases/*/{part}.html")) for part in ("*qlora*-s64-*", "*-b64-*"))
-    return {
-        "index.html": site / "index.html",
-        "method.html": site / "method.html",
-        "learning": learning,
-        "failed": failed,
-    }
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Pages of a site with runs, predictions and published numbers, by what they are called here."""
+    root = tmp_path_factory.mktemp("browser")
+    config = fixed_shape("lora")
+    kinds = [predicted(config), predicted(config, "h100-80gb", fits=False), published(config, 2**30), on_card(config)]
+    build(read(filled(root / "results", *everything(), paged(), *kinds))[0], root / "site")
+    found = {name: root / "site" / name for name in PAGES if name.endswith(".html")}
+    found |= {name: next((root / "site").rglob(f"cases/example-cpu*/{part}.html")) for name, part in CASES.items()}
+    return {**found, "environment": next((root / "site" / "environments").glob("*.html"))}
 
 
 def opened(browser: Any, path: Path, width: int, scheme: str, **options: Any) -> tuple[Any, list[str]]:
@@ -48,6 +51,14 @@ def opened(browser: Any, path: Path, width: int, scheme: str, **options: Any) ->
     return page, trouble
 
 
+def violations(page: Any) -> list[tuple[str, str]]:
+    """Return what axe finds against a page: the rule and the first element."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(page, options={"preload": False}).response["violations"]
+    return [(rule["id"], rule["nodes"][0]["html"][:200]) for rule in found]
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1280])
 @pytest.mark.parametrize("name", PAGES)
@@ -55,52 +66,52 @@ def test_pages_are_quiet_accessible_and_fit(
     browser: Any, pages: dict[str, Path], name: str, width: int, scheme: str
 ) -> None:
     """No request leaves the disk, no console error, charts are drawn, nothing overflows, axe finds no violation."""
-    from axe_playwright_python.sync_playwright import Axe
-
     page, trouble = opened(browser, pages[name], width, scheme)
     assert trouble == []
-    drawn, charts = page.locator("figure.drawn").count(), {"index.html": 2, "learning": 2}.get(name, 0)
-    assert drawn == charts
+    assert page.locator("figure.drawn").count() == page.locator("figure.chart").count() >= CHARTS.get(name, 0)
     assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
-    found = Axe().run(page, options={"preload": False}).response["violations"]
-    assert [(rule["id"], rule["nodes"][0]["html"][:200]) for rule in found] == []
+    assert violations(page) == []
+    page.context.close()
+
+
+def test_every_question_has_a_page_that_the_first_leads_to(browser: Any, pages: dict[str, Path]) -> None:
+    """Each question's title leads to its page, with or without runs."""
+    page, _ = opened(browser, pages["index.html"], 1280, "light")
+    titles = [link.inner_text() for link in page.locator(".cards h3 a").all()]
+    assert titles == [question.title for question in QUESTIONS.values()]
+    page.locator(".cards h3 a").last.click()
+    assert page.locator("h1").inner_text() == titles[-1]
     page.context.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_banner_of_made_up_numbers_is_seen(browser: Any, tmp_path: Path, scheme: str) -> None:
     """A dry run's first page shows its banner in the first screen, and axe finds no violation."""
-    from axe_playwright_python.sync_playwright import Axe
-
     store.prepare_dry_root(tmp_path / "dry")
     root = filled(tmp_path / "dry", *(record(fixed_shape(method), kind=Kind.DRY) for method in METHODS))
-    build(group(read(root)[0]), tmp_path / "site")
+    build(read(root)[0], tmp_path / "site")
     page, trouble = opened(browser, tmp_path / "site" / "index.html", 360, scheme)
     page.evaluate("scrollTo(0, 0)")
     box = page.get_by_text("Made-up numbers of a dry run").bounding_box()
     assert trouble == []
     assert box is not None
     assert 0 <= box["y"] < 400
-    found = Axe().run(page, options={"preload": False}).response["violations"]
-    assert [(rule["id"], rule["nodes"][0]["html"][:200]) for rule in found] == []
+    assert violations(page) == []
     page.context.close()
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(360, "dark"), (1280, "light")])
 def test_predictions_are_accessible_and_fit(browser: Any, tmp_path: Path, width: int, scheme: str) -> None:
     """Predictions beside other kinds: nothing overflows, no console error, and axe finds no violation on any page."""
-    from axe_playwright_python.sync_playwright import Axe
-
     config, long = fixed_shape("lora"), "somebody/benchmark, results of a run of theirs, " * 20
     runs = [on_card(config), predicted(config), predicted(config, "h100-80gb", fits=False)]
     root = filled(tmp_path / "results", *runs, published(config, 2**30, citation=long))
-    build(group(read(root)[0]), tmp_path / "site")
-    for path in (tmp_path / "site" / "index.html", *(tmp_path / "site").rglob("cases/*/*.html")):
+    build(read(root)[0], tmp_path / "site")
+    for path in (tmp_path / "site" / "memory.html", *(tmp_path / "site").rglob("cases/*/*.html")):
         page, trouble = opened(browser, path, width, scheme)
         assert trouble == []
         assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
-        found = Axe().run(page, options={"preload": False}).response["violations"]
-        assert [(rule["id"], rule["nodes"][0]["html"][:200]) for rule in found] == []
+        assert violations(page) == []
         page.context.close()
 
 
@@ -110,7 +121,7 @@ def test_pages_work_without_javascript(browser: Any, pages: dict[str, Path], nam
     page, trouble = opened(browser, pages[name], 1280, "light", java_script_enabled=False)
     assert trouble == []
     figures = page.locator("figure.chart").all()
-    assert len(figures) == 2
+    assert len(figures) >= CHARTS[name]
     for figure in figures:
         assert (figure.locator(".plot").bounding_box() or {"height": 0})["height"] == 0
         figure.locator("summary").click()

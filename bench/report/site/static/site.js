@@ -26,7 +26,7 @@
       plot_bgcolor: "rgba(0,0,0,0)",
       font: { color: theme.ink, family: "system-ui, sans-serif", size: 13 },
       margin: { l: 56, r: 56, t: 16, b: 48 },
-      legend: { orientation: "h", y: 1.14, x: 0 },
+      legend: Object.assign({ orientation: "h", y: 1.02, yanchor: "bottom", x: 0 }, layout.legend),
       xaxis: mixed(layout.xaxis, theme),
       yaxis: mixed(layout.yaxis, theme),
       hoverlabel: { font: { family: "system-ui, sans-serif" } }
@@ -35,10 +35,12 @@
 
   function draw(figure) {
     var plot = figure.querySelector(".plot");
-    var spec = JSON.parse(figure.querySelector("script").textContent);
+    var spec = JSON.parse(figure.querySelector("script.figure").textContent);
     plot.textContent = "";
     spec.data.forEach(function (trace) {
-      if (trace.error_y) { trace.error_y.color = trace.type === "bar" ? colour("--soft") : trace.marker.color; }
+      [trace.error_x, trace.error_y].forEach(function (bars) {
+        if (bars) { bars.color = trace.type === "bar" || Array.isArray(trace.marker.color) ? colour("--soft") : trace.marker.color; }
+      });
     });
     window.Plotly.newPlot(plot, spec.data, layoutOf(spec.layout), { displayModeBar: false, responsive: true });
     figure.classList.add("drawn");
@@ -65,5 +67,22 @@
     });
   }
 
+  // Says where a number comes from, once somebody points at it: what its interval covers, its kind, its runs.
+  function explain(event) {
+    var number = event.target.closest && event.target.closest("data");
+    if (!number || number.title) { return; }
+    var list = number.closest(".scroll, .finding, .evidence"), table = number.closest("table");
+    var own = Object.assign({}, number.dataset.metric && table ? table.dataset : {}, number.dataset), said = [own.kind];
+    while (list && !list.matches("script.sources")) { list = list.nextElementSibling; }
+    var known = list ? JSON.parse(list.textContent) : [];
+    if (own.how) { said.push(known[own.how]); }
+    if (own.metric) { said.push(own.metric + " = " + number.value); }
+    ["runs", "against"].forEach(function (side) {
+      if (own[side]) { said.push((side === "runs" ? "" : "against ") + known[own[side]].join(", ")); }
+    });
+    number.title = said.filter(Boolean).join("\n");
+  }
+
+  document.addEventListener("mouseover", explain);
   start();
 }());

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from bench.analysis.cases import group, read
 from bench.analysis.peaks import share_of_peak
+from bench.analysis.results import read
 from bench.analysis.turns import TURNS
 from bench.analysis.values import batch_speeds, value
 from bench.errors import RecordFormatError, StoreError
 from bench.report.display import DIFFERENCE, shown
-from bench.report.pages import render_site
+from bench.report.site.build import render_site
 from bench.schema import RunRecord
 from bench.schema.codec import decode
 from bench.schema.metrics import METRICS
@@ -30,9 +31,13 @@ class Page(HTMLParser):
         self.links: list[str] = []
         self.ids: set[str] = set()
         self.numbers: list[tuple[Attributes, str]] = []
+        self._waiting: list[tuple[dict[str, str], str]] = []
         self._open: dict[str, str] | None = None
+        self._in_sources = False
+        self._shared: dict[str, str] = {}
         self._text = ""
         self.feed(text)
+        self.numbers += self._waiting
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Collect links, names and the start of a number."""
@@ -40,19 +45,39 @@ class Page(HTMLParser):
         self.links += [named[name] for name in ("href", "src") if name in named]
         if "id" in named:
             self.ids.add(named["id"])
+        if tag == "table":
+            self._shared = {name: text for name, text in named.items() if name in ("data-kind", "data-runs")}
         if tag == "data":
-            self._open, self._text = named, ""
+            shared = self._shared if "data-metric" in named else {}
+            self._open, self._text = {**shared, **named}, ""
+        if tag == "script" and named.get("class") == "sources":
+            self._in_sources, self._text = True, ""
 
     def handle_endtag(self, tag: str) -> None:
         """Close a number."""
         if tag == "data" and self._open is not None:
-            self.numbers.append((self._open, " ".join(self._text.split())))
+            self._waiting.append((self._open, " ".join(self._text.split())))
             self._open = None
+        if tag == "table":
+            self._shared = {}
+        if tag == "script" and self._in_sources:
+            listed = json.loads(self._text)
+            self.numbers += [(_resolved(attributes, listed), text) for attributes, text in self._waiting]
+            self._waiting, self._in_sources = [], False
 
     def handle_data(self, data: str) -> None:
-        """Collect the text of a number."""
-        if self._open is not None:
+        """Collect the text of a number, or the list of what numbers come from."""
+        if self._open is not None or self._in_sources:
             self._text += data
+
+
+def _resolved(attributes: Mapping[str, str], listed: Sequence[str | list[str]]) -> dict[str, str]:
+    """Put the runs a number comes from in place of their number in the list behind its table."""
+    found = dict(attributes)
+    for name in ("data-runs", "data-against"):
+        if name in attributes:
+            found[name] = " ".join(listed[int(attributes[name])])
+    return found
 
 
 def problems(site: Path) -> list[str]:
@@ -105,7 +130,7 @@ class _Records:
 def _number(attributes: Attributes, text: str, records: _Records) -> Iterator[str]:
     number = float(attributes["value"])
     low, high = (float(attributes[side]) if side in attributes else None for side in ("data-low", "data-high"))
-    right = shown(number, attributes.get("data-unit", ""), low, high)
+    right = shown(number, attributes.get("data-unit", "1"), low, high)
     if text != right:
         yield f"shows {text!r} where its value reads {right!r}"
     if "data-metric" not in attributes or "data-runs" not in attributes:
@@ -124,10 +149,14 @@ def _number(attributes: Attributes, text: str, records: _Records) -> Iterator[st
 
 
 def _kinds(attributes: Attributes, records: _Records) -> set[str]:
-    """Return the kinds a number may claim: its records', or derived for a difference between records of two kinds."""
+    """Return the kinds a number may claim: its records', or derived where it is made of two sides.
+
+    A relative difference is always derived.
+    """
     if attributes.get("data-unit") == DIFFERENCE:
         return {"derived"}
-    return {records[run].kind.value for run in attributes["data-runs"].split()}
+    kinds = {records[run].kind.value for run in attributes["data-runs"].split()}
+    return kinds | {"derived"} if "data-against" in attributes else kinds
 
 
 def _bounds(attributes: Attributes, records: _Records) -> tuple[float, float] | None:
@@ -167,9 +196,9 @@ def _read(metric: str, record: RunRecord) -> float | None:
 
 def _bytes(site: Path) -> Iterator[str]:
     """Build the pages again from the records that the site carries, and compare."""
-    stored, unreadable = read(site / "data")
+    results, unreadable = read(site / "data")
     yield from (f"{file.path}: {file.reason}" for file in unreadable)
-    again = render_site(group(stored))
+    again = render_site(results)
     for path, content in again.items():
         if not (site / path).is_file():
             yield f"{path} is missing"

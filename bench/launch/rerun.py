@@ -1,0 +1,41 @@
+"""Make the run of a record again: the same config, on this machine, with the versions installed here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bench import cache, store
+from bench.launch import journal, machine
+from bench.launch.fetch import Supplies
+from bench.launch.predict import predict_one
+from bench.launch.process import Launcher
+from bench.launch.sweep import locked
+from bench.launch.workers import REAL, isolation_for
+from bench.schema import RunConfig
+from bench.schema.catalogue import is_predicted
+
+
+def rerun(config: RunConfig, results: Path, data_dir: Path | None) -> store.Stored:
+    """Run `config` in a process of its own and keep its record below `results`; a prediction is predicted again.
+
+    Fetches what is not on this machine; where that fails, the record says what it lacked. Raises `BusyError` while
+    something else runs into that folder, and `StoreError`.
+    """
+    if is_predicted(config.device):
+        return predict_one(config, results)
+    Supplies(data_dir).try_to_bring(config.model, config.task)
+    with locked(results), _launcher(config.device, data_dir) as launcher:
+        record = launcher.run(config)
+        path = store.save(record, results)
+        journal.note(path, results)
+    return store.Stored(path, record)
+
+
+def _launcher(device: str, data_dir: Path | None) -> Launcher:
+    return Launcher(
+        device=machine.device_slug(device),
+        machine=machine.facts(),
+        isolation=isolation_for(device),
+        worker=REAL,
+        variables=cache.variables(data_dir),
+    )
