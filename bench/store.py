@@ -14,6 +14,7 @@ import re
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from bench.errors import RecordFormatError, StoreError
@@ -25,14 +26,14 @@ DRY_MARK = "DRY"
 """A folder with a file of this name holds made-up records, and only those."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Stored:
     """A record and the file it was read from."""
 
     path: Path
     record: RunRecord
 
-    @property
+    @cached_property
     def address(self) -> str:
         """Name the run as folders and pages do: device/case/run."""
         return f"{self.record.device}/{self.record.case}/{self.run}"

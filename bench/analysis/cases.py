@@ -59,6 +59,11 @@ class Case:
         return found[-1:] if self.kind is Kind.PREDICTED else found
 
     @cached_property
+    def addresses(self) -> tuple[str, ...]:
+        """The device/case/run of every run whose numbers stand."""
+        return tuple(found.address for found in self.answers)
+
+    @cached_property
     def estimates(self) -> dict[str, Estimate | None]:
         """What was asked of `estimate` so far: pages ask the same again and again."""
         return {}

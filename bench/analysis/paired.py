@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import Literal
 
 from bench.analysis.cases import Case
-from bench.analysis.stats import BOOTSTRAP_SEED, DRAWS, LEVEL, Estimate
+from bench.analysis.stats import DRAWS, LEVEL, Estimate, draws
 
 Verdict = Literal["better", "worse", "tie", "unknown"]
 Answers = Mapping[int, str]
@@ -69,13 +69,11 @@ def _share(bits: str) -> float:
 def _bootstrap(tops: tuple[str, ...], bottoms: tuple[str, ...]) -> tuple[float, float]:
     import numpy as np
 
-    random = np.random.default_rng(BOOTSTRAP_SEED)
     gaps = np.array(
         [[int(a) - int(b) for a, b in zip(*sides, strict=True)] for sides in zip(tops, bottoms, strict=True)]
     )
     seeds, items = gaps.shape
-    of_seeds = random.multinomial(seeds, np.full(seeds, 1 / seeds), size=DRAWS) / seeds
-    of_items = random.multinomial(items, np.full(items, 1 / items), size=DRAWS) / items
-    drawn = np.sort(np.einsum("ds,si,di->d", of_seeds, gaps, of_items))
+    of_seeds, of_items = draws(seeds, items)
+    drawn = np.sort(((of_seeds @ gaps) * of_items).sum(axis=1))
     tail = round(DRAWS * (1 - LEVEL) / 2)
     return max(-1.0, float(drawn[tail])), min(1.0, float(drawn[-tail - 1]))

@@ -11,6 +11,12 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Shares = np.ndarray[tuple[int, int], np.dtype[np.float64]]
 
 LEVEL = 0.95
 DRAWS = 4000
@@ -171,22 +177,27 @@ def accuracy_ratio(top: Sequence[str], bottom: Sequence[str]) -> Estimate | None
 def _bootstrap(tops: tuple[str, ...], bottoms: tuple[str, ...]) -> tuple[float, float]:
     import numpy as np
 
-    random = np.random.default_rng(BOOTSTRAP_SEED)
-    items = len(tops[0])
-    weights = random.multinomial(items, np.full(items, 1 / items), size=DRAWS) / items
-
-    def draws(side: Sequence[str]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-        right = np.array([[int(bit) for bit in bits] for bits in side], dtype=float)
-        runs = random.multinomial(len(side), np.full(len(side), 1 / len(side)), size=DRAWS) / len(side)
-        total: np.ndarray[tuple[int], np.dtype[np.float64]] = ((runs @ right) * weights).sum(axis=1)
-        return total
-
-    above, below = draws(tops), draws(bottoms)
+    of_items, *of_runs = draws(len(tops[0]), len(tops), len(bottoms))
+    rights = [np.array([[int(bit) for bit in bits] for bits in side], dtype=float) for side in (tops, bottoms)]
+    above, below = (((runs @ right) * of_items).sum(axis=1) for runs, right in zip(of_runs, rights, strict=True))
     ratios = np.sort(np.divide(above, below, out=np.full(DRAWS, np.inf), where=below > 0))
     tail = round(DRAWS * (1 - LEVEL) / 2)
     return float(ratios[tail]), float(ratios[-tail - 1])
 
 
+@lru_cache(maxsize=8)
+def draws(*counts: int) -> tuple[Shares, ...]:
+    """Draw so many things of as many with replacement, `DRAWS` times, for each count: the share of every thing a draw.
+
+    The seed is fixed, so that equal counts are drawn alike whatever else is computed.
+    """
+    import numpy as np
+
+    random = np.random.default_rng(BOOTSTRAP_SEED)
+    return tuple(random.multinomial(count, np.full(count, 1 / count), size=DRAWS) / count for count in counts)
+
+
+@lru_cache(maxsize=1024)
 def _t(freedom: float) -> float:
     """Two-sided 95 % quantile of Student's t."""
     from scipy.stats import t

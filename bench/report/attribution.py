@@ -23,8 +23,6 @@ LABELS = {
     "base_4bit": "base 4bit", "quantization_state": "quant", "optimizer_state": "optimiser",
     "gradients": "grads", "temporaries": "temp", "allocator_slack": "slack", "outside_torch": "outside",
 }  # fmt: skip
-LEAST = 0.001
-"""Shares below this are not told apart."""
 NOTE = (
     "Of one step of the largest batch, traced after everything timed, at the moment of its peak: means over runs, in "
     "parentheses their range. In every run the categories sum to the total."
@@ -82,8 +80,6 @@ def _cell(case: Case, metric: str, unit: str, read: Callable[[RunRecord, str], f
     if not values:
         return possible(case, metric)
     source = metric if unit == "B" else f"{metric}/{TOTAL}"
-    if unit == "%" and max(values) < LEAST:
-        return Cell(f"< {LEAST:.1%}" if max(values) else "0%")
     if len(values) == 1:
         return from_estimate(Estimate(values[0], None, None, 1, "one run"), unit, case, source)
     found = Estimate(fmean(values), min(values), max(values), len(values), f"mean and range of {len(values)} runs")

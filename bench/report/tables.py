@@ -102,7 +102,7 @@ def ending(case: Case) -> str:
 
 def sources(case: Case) -> tuple[str, ...]:
     """Return the device/case/run of every run of a case whose numbers stand."""
-    return tuple(found.address for found in case.answers)
+    return case.addresses
 
 
 def estimated(case: Case, metric: str) -> Cell:

@@ -23,7 +23,6 @@ from bench.report.comparison import comparison_tables
 from bench.report.conditions import conditions
 from bench.report.cost import cost
 from bench.report.display import shown
-from bench.report.estimates import estimates
 from bench.report.forecast import fit, forecast, verdict
 from bench.report.limits import limits
 from bench.report.memory import memory
@@ -115,7 +114,7 @@ def test_tables_of_runs_hold_runs_alone(everything: list[Case]) -> None:
 def test_a_row_has_one_kind(everything: list[Case]) -> None:
     """The cells of a row share a kind, in every table but the one that sets kinds side by side, column by column."""
     peaks, checks = predictions(everything)
-    for table in (*tables_of_runs(everything), peaks, published_table(everything), *map(estimates, everything)):
+    for table in (*tables_of_runs(everything), peaks, published_table(everything)):
         for row in table.rows:
             kinds = {cell.kind for key, cell in row.items() if cell.kind and not key.endswith(".guide")}
             assert len(kinds) <= 1, (table.title, kinds)

@@ -17,7 +17,6 @@ from bench.report.attribution import attribution
 from bench.report.comparison import hardware
 from bench.report.conditions import conditions
 from bench.report.cost import cost
-from bench.report.estimates import estimates
 from bench.report.figures import Chart
 from bench.report.forecast import forecast, verdict
 from bench.report.headings import APART
@@ -112,8 +111,6 @@ def _sections(case: Case, place: int, own: Sequence[Check]) -> Iterator[Section]
     if case.kind in RAN:
         yield Section("charts", "", charts=tuple(_charts(case, place)), chart_rows=CHART_ROWS)
     yield Section("costs", "", tables=tuple(_costs(case)))
-    if case.kind in RAN and len(case.answers) > 1:
-        yield Section("estimates", "", tables=(estimates(case),))
     yield Section("numbers", "", tables=(summary.per_run(case, MOST_RUNS),), style="numbers")
 
 

@@ -1,0 +1,74 @@
+"""Cells and rows of tables as HTML, written by hand: there are hundreds of thousands, and a template is too slow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from bench.report.site.page import Sources
+from bench.report.tables import Cell, Column, Table
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+LONGEST_REASON = 300
+"""Characters of a reason that is shown when it is pointed at; the record has all of it."""
+
+
+def number(cell: Cell, sources: Sources) -> Markup:
+    """Write a number with its raw value, unit, interval, and the places of its origins in `sources`.
+
+    A kind and runs that most numbers of the table share stand at the table.
+    """
+    from markupsafe import Markup, escape
+
+    main, _, interval = cell.text.partition(" (")
+    said = [f'<data value="{cell.value}"']
+    if cell.unit != "1":
+        said.append(f' data-unit="{escape(cell.unit)}"')
+    if cell.kind and not (cell.metric and cell.kind == sources.kind):
+        said.append(f' data-kind="{escape(cell.kind)}"')
+    if cell.low is not None:
+        said.append(f' data-low="{cell.low}" data-high="{cell.high}"')
+    if cell.metric:
+        said.append(f' data-metric="{escape(cell.metric)}"')
+    if cell.runs and not (cell.metric and cell.runs == sources.runs):
+        said.append(f' data-runs="{sources.of(cell.runs)}"')
+    if cell.against:
+        said.append(f' data-against="{sources.of(cell.against)}"')
+    if cell.how:
+        said.append(f' data-how="{sources.of(cell.how)}"')
+    within = f' <span class="interval">({escape(interval)}</span>' if interval else ""
+    said.append(f">{escape(main)}{within}</data>")
+    return Markup("".join(said))  # noqa: S704 (every text is escaped above)
+
+
+def entry(cell: Cell, root: str, sources: Sources, *, linked: bool = False) -> Markup:
+    """Write a cell: a number, words, or that there is none; words that lead somewhere, and numbers where `linked`."""
+    from markupsafe import Markup, escape
+
+    if cell.is_number:
+        written: Markup = number(cell, sources)
+    elif cell.value is None:
+        why = f' title="{escape(cell.reason[:LONGEST_REASON])}"' if cell.reason else ""
+        written = Markup(f'<span class="absent"{why}>{escape(cell.text)}</span>')  # noqa: S704 (escaped)
+    else:
+        written = escape(cell.text)
+    leads = cell.link and (linked or isinstance(cell.value, str))
+    return Markup(f'<a href="{root}{escape(cell.link)}">{written}</a>') if leads else written  # noqa: S704 (escaped)
+
+
+def rows(table: Table, columns: Sequence[Column], root: str, sources: Sources, *, linked: bool = False) -> Markup:
+    """Write the rows of a table; tags that HTML lets one leave open are left open."""
+    from markupsafe import Markup
+
+    guide = {column.key for column in columns if ".guide" in column.key}
+    lines = []
+    for row in table.rows:
+        line = ["<tr>"]
+        for place, column in enumerate(columns):
+            opening = "<th scope=row>" if place == 0 else '<td class="guide">' if column.key in guide else "<td>"
+            cell = row.get(column.key)
+            line.append(f"{opening}{entry(cell, root, sources, linked=linked) if cell else ''}")
+        lines.append("".join(line))
+    return Markup("\n".join(lines) + "\n")  # noqa: S704 (made of escaped entries)
