@@ -13,6 +13,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent.parent.parent))
+
 from bench import store
 from bench.analysis import results
 from bench.report.site.assembly import BUDGET
