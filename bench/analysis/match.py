@@ -47,8 +47,8 @@ def comparisons(cases: Sequence[Case]) -> list[Comparison]:
     Predictions and published numbers are never compared here: they have no speed, and tables of their own.
     Fixed-shape cases (`packing`) decide speed and memory, cases with `evaluate_items`
     accuracy and generation. Of several groups of equal work the one with most methods
-    that have a good run is taken, then the one with most methods, then the most recent; of a method's cases in it
-    the one with the method's own defaults, then the most recent.
+    that have a good run is taken, then the one with most methods, most scored test items, most good runs, the most
+    recent; of a method's cases in it the one with the method's own defaults, most good runs, the most recent.
     """
     found: dict[tuple[str, Kind, str], list[Case]] = defaultdict(list)
     for case in newest(ran(cases)):
@@ -80,15 +80,17 @@ def _best(cases: Sequence[Case], wanted: Callable[[Case], bool]) -> Matched:
     return Matched({method: best[method] for method in COMPARED if method in best})
 
 
-def _choice(case: Case) -> tuple[bool, bool, str]:
-    """Of a method's cases that have run, prefer the method's own defaults, then the newest."""
+def _choice(case: Case) -> tuple[bool, bool, int, str]:
+    """Of a method's cases that have run, prefer the method's own defaults, then most good runs, then the newest."""
     known = METHODS[case.config.method].options
     as_it_starts = all(name in known and value == known[name].default for name, value in case.config.options.items())
-    return bool(case.ok), as_it_starts, case.latest
+    return bool(case.ok), as_it_starts, len(case.ok), case.latest
 
 
-def _rank(group: Mapping[str, Case]) -> tuple[int, int, str]:
-    return sum(bool(c.ok) for c in group.values()), len(group), max(c.latest for c in group.values())
+def _rank(group: Mapping[str, Case]) -> tuple[int, int, int, int, str]:
+    cases = group.values()
+    items, runs = sum(len(c.ok) * c.config.evaluate_items for c in cases), sum(len(c.ok) for c in cases)
+    return sum(bool(c.ok) for c in cases), len(group), items, runs, max(c.latest for c in cases)
 
 
 def _work(case: Case) -> bytes:

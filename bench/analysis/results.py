@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,6 +15,9 @@ from bench.errors import RecordFormatError
 from bench.schema import Kind, comparison
 from bench.schema.comparison import ComparisonFact
 from bench.store import Unreadable
+
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+"""What a comparison's file may be called: it becomes a part of pages' addresses."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,8 +44,15 @@ class Results:
 
     @cached_property
     def matched(self) -> list[match.Comparison]:
-        """Full, LoRA and QLoRA side by side, one for every device and model."""
-        return match.comparisons(self.cases)
+        """Full, LoRA and QLoRA side by side, one for every device and model that any of them ran well on.
+
+        Where none ran well anywhere, all of them: how they ended is the result then.
+        """
+        found = match.comparisons(self.cases)
+        good = [
+            one for one in found if any(case.ok for case in (*one.speed.cases.values(), *one.learning.cases.values()))
+        ]
+        return good or found
 
     @cached_property
     def checks(self) -> list[predictions.Check]:
@@ -67,6 +78,11 @@ def read(root: Path) -> tuple[Results, list[Unreadable]]:
     stored, unreadable = found.read(root)
     comparisons: dict[str, ComparisonFact] = {}
     for file in sorted((root / comparison.FOLDER).glob("*.json")):
+        if not NAME.fullmatch(file.stem):
+            unreadable.append(
+                Unreadable(file, "its name may have letters, digits, dots, dashes and underscores alone.")
+            )
+            continue
         try:
             comparisons[file.stem] = comparison.decode(file.read_bytes())
         except (RecordFormatError, OSError) as error:

@@ -60,6 +60,7 @@ def register(commands: Commands) -> None:
     one.add_argument("--output", type=Path, default=Path("site"), metavar="DIR", help="where to (default: site)")
     one.add_argument("--check", action="store_true", help="then check every link, and every number against its record")
     one.add_argument("--open", action="store_true", help="open it in a browser")
+    one.add_argument("--serve", action="store_true", help="serve it on this machine alone, until interrupted")
     one.set_defaults(command=site)
 
     one = commands.add_parser("metrics", help="say what every number is: unit, direction, noise, source")
@@ -150,11 +151,28 @@ def site(options: argparse.Namespace) -> int:
         if problems:
             return EXIT_ERROR
         say("checked: every link resolves, every number equals its record's")
-    if options.open:
+    if options.serve:
+        _serve(options.output, open_it=options.open)
+    elif options.open:
         import webbrowser
 
         webbrowser.open(index.resolve().as_uri())
     return 0
+
+
+def _serve(folder: Path, *, open_it: bool) -> None:
+    """Serve a folder on a free port of this machine, for this machine alone, until interrupted."""
+    import webbrowser
+    from functools import partial
+    from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        address = f"http://127.0.0.1:{server.server_port}/"
+        print(address, flush=True)
+        if open_it:
+            webbrowser.open(address)
+        server.serve_forever()
 
 
 def metrics(options: argparse.Namespace) -> int:

@@ -15,6 +15,8 @@ from bench.schema.metrics import METRICS
 STUDY = "inference"
 STATES: Mapping[str, str] = {"base": "base alone", "unmerged": "unmerged", "merged": "merged"}
 COLOURS = {"base": "#999999", "unmerged": "#0072B2", "merged": "#D55E00"}
+ROW_HEIGHT, AROUND = 24, 110
+"""Pixels of a row of points, and of what is around all of them."""
 SLOWDOWN = "inference.slowdown"
 SPEEDS = {
     "inference.base_tokens_per_second": ("base", "#999999"),
@@ -76,6 +78,7 @@ def slowdowns(cases: Sequence[Case]) -> Chart | None:
     layout = {
         "xaxis": {"title": {"text": "time per token, × the base's"}},
         "yaxis": {"autorange": "reversed", "automargin": True},
+        "height": ROW_HEIGHT * len(known) + AROUND,
         "showlegend": False,
     }
     rows = tuple({"case": Cell(text), "slowdown": cell} for text, (_, cell) in known.items())

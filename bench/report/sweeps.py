@@ -65,6 +65,24 @@ def sweeps(
     ]
 
 
+def at_usual_rates(sweep: Sweep, of: Callable[[Case], object]) -> Sweep:
+    """Keep one learning rate of everything that is swept, as `of` names it: the one that most others share.
+
+    Another question may have trained one of them at many rates.
+    """
+    sharing: dict[float, set[object]] = {}
+    for case in sweep.cases:
+        sharing.setdefault(case.config.learning_rate, set()).add(of(case))
+    usual = max(sharing, key=lambda rate: len(sharing[rate]))
+    chosen: dict[object, Case] = {}
+    for case in sweep.cases:
+        if of(case) not in chosen or case.config.learning_rate == usual:
+            chosen[of(case)] = case
+    kept = tuple(case for case in sweep.cases if chosen[of(case)] is case)
+    other = sweep.reference
+    return Sweep(kept, chosen[of(other)] if other is not None else None)
+
+
 def is_scored(case: Case) -> bool:
     """Tell whether a training's test items are scored: such a case is about what is learned."""
     return case.config.evaluate_items > 0

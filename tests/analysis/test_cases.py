@@ -15,7 +15,18 @@ from bench.analysis.match import comparisons
 from bench.schema import Kind, RunRecord
 from bench.schema.metrics import METRICS
 from bench.store import Stored
-from tests.records import METHODS, cases_of, failed, filled, fixed_shape, learning, predicted, published, record
+from tests.records import (
+    METHODS,
+    cases_of,
+    everything,
+    failed,
+    filled,
+    fixed_shape,
+    learning,
+    predicted,
+    published,
+    record,
+)
 
 
 def under(version: str, made: RunRecord) -> RunRecord:
@@ -94,6 +105,16 @@ def test_comparison_prefers_the_newest_of_several(tmp_path: Path) -> None:
     runs += [record(fixed_shape("lora", rank=32), day=2)]
     (found,) = comparisons(group(read(filled(tmp_path, *runs))[0]))
     assert found.speed.cases["lora"].config.options["rank"] == 32
+
+
+def test_comparison_prefers_what_was_run_and_scored_more(tmp_path: Path) -> None:
+    """Of groups with as many methods, more scored items outweigh a later start, and so do more runs."""
+    short = [record(learning(method, steps=20, evaluate_items=50), day=9) for method in METHODS]
+    (found,) = comparisons(group(read(filled(tmp_path / "items", *everything(), *short))[0]))
+    assert {case.config.steps for case in found.learning.cases.values()} == {60}
+    once = [record(fixed_shape(method, steps=20), day=9) for method in METHODS]
+    (found,) = comparisons(group(read(filled(tmp_path / "runs", *everything(), *once))[0]))
+    assert {case.config.steps for case in found.speed.cases.values()} == {10}
 
 
 def test_frame_has_one_row_a_run_and_every_metric(example_results: Path) -> None:

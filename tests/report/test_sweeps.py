@@ -115,6 +115,15 @@ def test_unequal_work_is_not_compared(name: str) -> None:
     assert table_of(name, "give", scored(60, **reference), scored(60, steps=7, **other)).rows == ()
 
 
+@pytest.mark.parametrize(("name", "other"), [("optimizers", {"optimizer": "adamw"}), ("variants", {"method": "dora"})])
+def test_rates_that_another_question_tried_are_no_rows_and_no_reference(name: str, other: dict[str, Any]) -> None:
+    """Of a reference trained at many rates the one that others share is held against them, whatever came last."""
+    rates = [scored(right, learning_rate=rate) for right, rate in ((5, 1e-5), (60, 2e-4), (0, 5e-2))]
+    rows = table_of(name, "give", *rates, scored(60, learning_rate=2e-4, **other)).rows
+    found = sorted((row["trained"].text.rpartition(" ")[2], row["word"].text) for row in rows)
+    assert found == [("0.0002", "reference"), ("0.0002", "tie")]
+
+
 def test_without_the_reference_nothing_is_claimed() -> None:
     """Two ranks without the guide's 16 are shown, and beside nothing."""
     rows = table_of("rank", "gives", scored(60, rank=4, alpha=8), scored(50, rank=8, alpha=16)).rows

@@ -11,6 +11,8 @@ from bench.report.gate.verdict_table import URGENCY, change_cell
 from bench.report.tables import Cell, Column, Table
 from bench.schema.metrics import METRICS
 
+ROW_HEIGHT, AROUND = 26, 130
+"""Pixels of a row, and of what is around all of them."""
 MOST = 24
 """Rows that are drawn, the urgent first; tables have all."""
 LOOKS = {
@@ -34,6 +36,7 @@ def forest(name: str, findings: Sequence[Finding]) -> Chart | None:
         "xaxis": {"title": {"text": "new against old, %"}, "zeroline": True, "zerolinewidth": 2},
         "yaxis": {"autorange": "reversed", "automargin": True, "type": "category",
                   "categoryarray": [label(_row(one)) for one in drawn_ones], "categoryorder": "array"},
+        "height": ROW_HEIGHT * len(drawn_ones) + AROUND,
     }  # fmt: skip
     columns = (Column("what", "metric and case"), Column("verdict", "verdict"), Column("change", "change"))
     rows = tuple({"what": Cell(_row(one)), "verdict": Cell(one.verdict), "change": change_cell(one)} for one in known)

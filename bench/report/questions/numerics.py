@@ -44,6 +44,8 @@ NOTE = (
 DEVICE_NOTE = "Which kernel a library takes depends on the processor too; another device may find others wrong."
 LEVELS = {RIGHT: 0.0, WRONG: 1.0}
 REFUSED = 0.5
+ROW_HEIGHT, AROUND = 20, 220
+"""Pixels of a row of the map, and of what is around it."""
 COLOURS = [(place / 3, colour) for step, colour in enumerate(("#0072B2", "#999999", "#D55E00"))
            for place in (step, step + 1)]  # fmt: skip
 
@@ -112,7 +114,11 @@ def charts(cases: Sequence[Case]) -> list[Chart]:
         "z": levels, "text": words, "texttemplate": "%{text}", "zmin": 0, "zmax": 1,
         "colorscale": COLOURS, "showscale": False, "xgap": 2, "ygap": 2,
     }  # fmt: skip
-    layout = {"yaxis": {"autorange": "reversed"}, "xaxis": {"title": {"text": "outputs × inputs, dtype"}}}
+    layout = {
+        "yaxis": {"autorange": "reversed", "dtick": 1},
+        "xaxis": {"title": {"text": "outputs × inputs, dtype"}, "dtick": 1, "tickangle": -60},
+        "height": ROW_HEIGHT * len(rows) + AROUND,
+    }
     shown = tuple(
         {"row": Cell(row), **{column: Cell(_word(at.get((row, column)))) for column in columns}} for row in rows
     )

@@ -9,7 +9,7 @@ from bench.report.asked import METHOD, Told, table
 from bench.report.figures import Chart
 from bench.report.summary import optimizer_label
 from bench.report.sweep_charts import both_charts
-from bench.report.sweeps import WORK, Sweep, costs, gives, is_scored, is_timed, sweeps
+from bench.report.sweeps import WORK, Sweep, at_usual_rates, costs, gives, is_scored, is_timed, sweeps
 from bench.report.tables import Cell, Table, case_page, ending
 from bench.schema.catalogue import OPTIMIZERS
 
@@ -39,8 +39,9 @@ def charts(cases: Sequence[Case]) -> list[Chart]:
 
 def _swept(cases: Sequence[Case], wanted: Callable[[Case], bool]) -> list[Sweep]:
     chosen = [case for case in cases if case.config.optimizer in OPTIMIZERS]
-    return sweeps(chosen, ("optimizer", "learning_rate"), wanted=wanted, order=_order,
-                  reference=lambda case: case.config.optimizer == REFERENCE)  # fmt: skip
+    found = sweeps(chosen, ("optimizer", "learning_rate"), wanted=wanted, order=_order,
+                   reference=lambda case: case.config.optimizer == REFERENCE)  # fmt: skip
+    return [at_usual_rates(sweep, lambda case: case.config.optimizer) for sweep in found]
 
 
 def _order(case: Case) -> int:

@@ -11,7 +11,7 @@ from bench.report.figures import Chart
 from bench.report.merges import adapter_label, base_label
 from bench.report.summary import method_label
 from bench.report.sweep_charts import accuracy_chart, cost_chart
-from bench.report.sweeps import Sweep, costs, gives, is_scored, is_timed, sweeps
+from bench.report.sweeps import Sweep, at_usual_rates, costs, gives, is_scored, is_timed, sweeps
 from bench.report.tables import Cell, Table, case_page
 from bench.schema.catalogue import METHODS
 
@@ -55,7 +55,8 @@ def _swept(cases: Sequence[Case], wanted: Callable[[Case], bool]) -> list[Sweep]
     ]
     found = sweeps(chosen, ("method", "learning_rate", OPTIONS), wanted=wanted, order=_order,
                    reference=lambda case: case.config.method == REFERENCE)  # fmt: skip
-    return [sweep for sweep in found if len({case.config.method for case in sweep.cases}) > 1]
+    several = [sweep for sweep in found if len({case.config.method for case in sweep.cases}) > 1]
+    return [at_usual_rates(sweep, lambda case: case.config.method) for sweep in several]
 
 
 def _order(case: Case) -> tuple[str, int, float]:

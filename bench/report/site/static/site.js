@@ -37,6 +37,7 @@
     var plot = figure.querySelector(".plot");
     var spec = JSON.parse(figure.querySelector("script.figure").textContent);
     plot.textContent = "";
+    if (spec.layout.height) { plot.style.height = spec.layout.height + "px"; }
     spec.data.forEach(function (trace) {
       [trace.error_x, trace.error_y].forEach(function (bars) {
         if (bars) { bars.color = trace.type === "bar" || Array.isArray(trace.marker.color) ? colour("--soft") : trace.marker.color; }
