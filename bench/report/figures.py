@@ -28,6 +28,8 @@ LOOKS: Mapping[str, tuple[str, str, str]] = MappingProxyType({
 })  # fmt: skip
 OTHER_LOOK = ("#CC79A7", "x", "dashdot")
 RUN_LOOKS = (("#0072B2", "solid"), ("#D55E00", "dash"), ("#009E73", "dot"), ("#CC79A7", "dashdot"))
+MOST_POINTS = 200
+"""Points of a line; of more steps every n-th is drawn."""
 PHASES = (("load", "load"), ("train", "train"), ("evaluate", "evaluate"))
 
 
@@ -148,28 +150,34 @@ def phases(found: Comparison, key: str) -> Chart | None:
 
 
 def series(case: Case, name: str, title: str, unit: str, key: str) -> Chart | None:
-    """One raw series of every run of a case, step by step; a value that was not finite is a gap."""
+    """One raw series of every run of a case, step by step; a value that was not finite is a gap.
+
+    Of many steps every n-th is drawn.
+    """
     runs = [run for run in case.runs if any(v is not None for v in run.record.series.get(name, ()))]
     if not runs:
         return None
+    longest = max(len(run.record.series[name]) for run in runs)
+    stride = -(-longest // MOST_POINTS)
     traces = []
     for place, run in enumerate(runs):
         colour, dash = RUN_LOOKS[place % len(RUN_LOOKS)]
-        values = list(run.record.series[name])
+        values = run.record.series[name][::stride]
         traces.append({
             "type": "scatter", "mode": "lines+markers" if len(values) < 2 else "lines",
-            "name": f"seed {run.record.config.seed}", "x": list(range(1, len(values) + 1)), "y": values,
-            "line": {"color": colour, "dash": dash, "width": 2},
+            "name": f"seed {run.record.config.seed}", "x": list(range(1, longest + 1, stride))[: len(values)],
+            "y": list(values), "line": {"color": colour, "dash": dash, "width": 2},
         })  # fmt: skip
     layout = {"xaxis": {"title": {"text": "step"}}, "yaxis": {"title": {"text": unit}, "rangemode": "tozero"}}
-    longest = max(len(run.record.series[name]) for run in runs)
     columns = (Column("step", "step"), *(Column(run.run, f"seed {run.record.config.seed}") for run in runs))
     rows = tuple(
         {"step": Cell(str(step + 1)), **{run.run: _at(run.record.series[name], step, unit) for run in runs}}
         for step in range(longest)
     )
     count = "one run" if len(runs) == 1 else f"{len(runs)} runs"
-    return Chart(key, f"{title} of {count}, {longest} steps.", drawn(traces, layout), Table(title, columns, rows))
+    drawn_ones = "" if stride == 1 else f", one in {stride} drawn"
+    finding = f"{title} of {count}, {longest} steps{drawn_ones}."
+    return Chart(key, finding, drawn(traces, layout), Table(title, columns, rows))
 
 
 def _at(values: Sequence[float | None], step: int, unit: str) -> Cell:

@@ -75,12 +75,18 @@ def _parts(page: Page, root: str) -> Iterator[list[Laid]]:
 
 
 def in_pieces(sections: Iterable[Section], root: str, room: int) -> Iterator[Markup]:
-    """Write pieces of several sections without their headings, as long as there is room for them, in bytes."""
+    """Write pieces of several sections without their headings; what there is no room for, in bytes, is counted."""
+    left_out = 0
     for section in sections:
         for made in pieces(section, root):
-            room -= len(made.encode())
-            if room >= 0:
+            size = len(made.encode())
+            if size <= room:
+                room -= size
                 yield made
+            else:
+                left_out += 1
+    if left_out:
+        yield piece("left_out", left_out)
 
 
 def pieces(section: Section, root: str) -> Iterator[Markup]:

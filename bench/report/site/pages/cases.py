@@ -24,7 +24,7 @@ from bench.report.memory import memory
 from bench.report.memory_charts import timeline
 from bench.report.paging import paging
 from bench.report.predictions import against
-from bench.report.site.assembly import LARGEST, in_pieces, whole
+from bench.report.site.assembly import ROOM, in_pieces, whole
 from bench.report.site.page import Section
 from bench.report.site.pages.environments import momentary, path_of
 from bench.report.site.templating import shortened
@@ -34,7 +34,7 @@ from bench.schema.catalogue import NONE, STUDIES
 from bench.schema.studies import TRAINING
 from bench.store import Stored
 
-MOST_RUNS = 20
+MOST_RUNS = 8
 """Runs of a case that its page shows, the newest; the others are files below data/."""
 CHART_ROWS = 12
 """Rows of the table behind a chart; the record has every one."""
@@ -56,7 +56,7 @@ def _page(path: str, same: Sequence[Case], results: Results, checks: Sequence[Ch
     config = same[0].config
     return whole(
         "case.html", path, results, case=same[0],
-        groups=[_group(case, place, checks) for place, case in enumerate(same)], hardware=hardware(same[0]),
+        groups=[_group(case, place, checks, ROOM // len(same)) for place, case in enumerate(same)], hardware=hardware(same[0]),
         ran=same[0].kind in RAN, config=shortened(_changed(config)), title=_title(config),
         newest=same[0].runs[-1], of=", ".join(_worked_on(config)),
     )  # fmt: skip
@@ -91,13 +91,13 @@ def _changed(config: RunConfig) -> Mapping[str, object]:
     return {name: value for name, value in sorted(found.items()) if name in own or value != reference.get(name)}
 
 
-def _group(case: Case, place: int, checks: Sequence[Check]) -> dict[str, Any]:
+def _group(case: Case, place: int, checks: Sequence[Check], room: int) -> dict[str, Any]:
     own = [check for check in checks if check.about(case)]
     kept = case.runs[-MOST_RUNS:]
     return {
         "case": case, "key": f"group-{place}", "kind": case.kind.value,
         "unfinished": [run for run in kept if not is_answer(run.record)],
-        "pieces": list(in_pieces(_sections(case, place, own), "../../", LARGEST * 4)),
+        "pieces": list(in_pieces(_sections(case, place, own), "../../", room)),
         "runs": [_run(run) for run in kept], "left_out": len(case.runs) - len(kept),
     }  # fmt: skip
 
@@ -109,7 +109,8 @@ def _sections(case: Case, place: int, own: Sequence[Check]) -> Iterator[Section]
     if own:
         yield Section("against", "", tables=(against(own, accuracy(own)),), style="dense roomy")
     if case.kind in RAN:
-        yield Section("charts", "", charts=tuple(_charts(case, place)), chart_rows=CHART_ROWS)
+        newest = replace(case, runs=case.runs[-MOST_RUNS:])
+        yield Section("charts", "", charts=tuple(_charts(newest, place)), chart_rows=CHART_ROWS)
     yield Section("costs", "", tables=tuple(_costs(case)))
     yield Section("numbers", "", tables=(summary.per_run(case, MOST_RUNS),), style="numbers")
 
