@@ -13,7 +13,6 @@ def summary_lines(session: Session, suites: Collection[str]) -> Iterator[str]:
     """Show the tables of what was run; a question's own where its suite, which is called like it, was asked for."""
     from bench.analysis.cases import group
     from bench.report.limits import limits
-    from bench.report.paging import pages, paging
     from bench.report.predictions import predicted_peaks
     from bench.report.questions import QUESTIONS
     from bench.report.render import to_text
@@ -22,9 +21,8 @@ def summary_lines(session: Session, suites: Collection[str]) -> Iterator[str]:
     cases, tried = group(session.runs), group(session.tries)
     overview = predicted_peaks if session.predicts else summary
     tables = [overview(cases)] if cases else []
-    paged = paging(cases) if any(map(pages, cases)) else []
     answers = [table for name, question in QUESTIONS.items() if name in suites for table in question.tables(cases)]
-    for table in [*tables, *paged, *([limits(tried)] if tried else []), *answers]:
+    for table in [*tables, *([limits(tried)] if tried else []), *answers]:
         if not table.rows:
             continue
         yield from to_text(table).splitlines()

@@ -25,7 +25,6 @@ TABLES: Mapping[str, str] = MappingProxyType({
     "memory": "bench.report.memory:memory",
     "attribution": "bench.report.attribution:attribution",
     "cost": "bench.report.cost:cost",
-    "paging": "bench.report.paging:paging",
     "limits": "bench.report.limits:limits",
     "conditions": "bench.report.conditions:conditions",
     "failures": "bench.report.summary:failures",

@@ -10,6 +10,7 @@ from bench.analysis import stats
 from bench.analysis.cases import Case, newest, ran
 from bench.analysis.peaks import agreement
 from bench.analysis.stall import pooled
+from bench.analysis.stats import Estimate
 from bench.analysis.turns import TURNS
 from bench.report.headings import heading, headings
 from bench.report.summary import optimizer_label
@@ -40,7 +41,7 @@ COUNTED = {
     "paging.active_seconds": "paging active",
     "paging.fault_service_seconds": "fault service",
 }
-SHARE = "paging.paged_share"
+STALL, SHARE = "paging.stall", "paging.paged_share"
 RESIDENT = {"paging": "none", "paging_fraction": 0.0, "uvm_counters": False, "optimizer": "adamw"}
 """Settings that tell a paging experiment from its twin without paging; the optimiser is named to be left out."""
 COST_NOTE = (
@@ -121,15 +122,22 @@ def _cell(case: Case, metric: str) -> Cell:
     if not pages(case):
         resident = {"paging.resident_step": "train.step_seconds", "paging.state_bytes": "paging.state_bytes"}
         return possible(case, resident[metric]) if metric in resident else Cell("")
-    if metric == "paging.stall":
-        found = pooled([run.record for run in case.ok])
-    elif metric in TURNS:
-        read = (TURNS[metric](run.record) for run in case.ok)
-        found = stats.median([seconds for seconds in read if seconds is not None])
-    else:
+    if metric == STALL:
+        return stall_cell(case)
+    if metric not in TURNS:
         return possible(case, metric)
+    read = (TURNS[metric](run.record) for run in case.ok)
+    return _seconds(stats.median([seconds for seconds in read if seconds is not None]), case, metric)
+
+
+def stall_cell(case: Case) -> Cell:
+    """Return a case's stall in seconds, with the interval of a bootstrap over blocks of cold and resident steps."""
+    return _seconds(pooled([run.record for run in case.ok]), case, STALL)
+
+
+def _seconds(found: Estimate | None, case: Case, metric: str) -> Cell:
     if found is None:
-        return Cell(None, "s", link=case_page(case), reason=case.reason("paging.stall"), brief=ending(case))
+        return Cell(None, "s", link=case_page(case), reason=case.reason(STALL), brief=ending(case))
     return from_estimate(found, "s", case, metric)
 
 

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from bench.analysis.stall import stall
 from bench.analysis.turns import TURNS
 from bench.report.paging import COUNTED, paging
+from bench.report.questions import QUESTIONS
 from bench.report.tables import Table
 from bench.schema import Failure, RunRecord, Status
 from tests.records import cases_of, counted, failed, fixed_shape, paged, record
@@ -78,3 +79,17 @@ def test_a_machine_that_cannot_page_says_why() -> None:
     costs, *_ = tables(paged(), refused)
     assert "unsupported in train" in [row["paging.stall"].text for row in costs.rows]
     assert any("no memory group that may be limited" in note for note in costs.notes)
+
+
+def test_the_chart_draws_every_stall_with_its_interval() -> None:
+    """Each way and share is a bar as high as its stall; the longest is named; runs with counters have none."""
+    ways = [("prefetch", 0.0), ("fault", 0.5), ("fault", 1.0)]
+    cases = cases_of(*(paged(way, share) for way, share in ways), counted())
+    (chart,) = QUESTIONS["paging"].charts(cases)
+    (bars,) = chart.figure["data"]
+    assert sorted(bars["x"]) == sorted(f"{way}, {share:.0%}" for way, share in ways)
+    stalls = {row["way"].text: row["stall"] for row in chart.table.rows}
+    for way, height in zip(bars["x"], bars["y"], strict=True):
+        assert height == pytest.approx(stalls[way].number, rel=1e-4)
+    assert "fault, 100%" in chart.finding
+    assert QUESTIONS["paging"].charts(cases_of(counted())) == []

@@ -116,7 +116,7 @@ CLAIMS = (
     Claim("C31", "opinion", "Of a 70B model only QLoRA fits on one A100 of 80 GB.", PREDICT, one_card),
     Claim(
         "C32", "opinion", "Page faults make paged optimisers several times slower.",
-        "pytest suites/test_paging.py --benchmark-only", faults,
+        "pytest suites/test_paging.py --benchmark-only", faults, "paging",
         remark="Only a GPU decides; on a CPU the state lies in a mapped file and comes from a disk.",
     ),
     Claim(

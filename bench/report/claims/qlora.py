@@ -77,7 +77,7 @@ CLAIMS = (
     ),
     Claim(
         "C10", "3", "Paged optimisers let training exceed the GPU's memory.",
-        "pytest suites/test_paging.py --benchmark-only --oversubscribe", paged,
+        "pytest suites/test_paging.py --benchmark-only --oversubscribe", paged, "paging",
         remark="Only a GPU decides; on a CPU the state lies in a mapped file under a memory limit.",
     ),
     Claim(

@@ -49,6 +49,9 @@ _ALL: tuple[Question, ...] = (
              "Accuracy, loss and breakdowns by learning rate and warm-up, and how far seeds are apart."),
     Question("optimizers", "What does an optimiser cost and give?",
              "Bytes of state, seconds a step, peak memory and what is learned, for what torch and bitsandbytes offer."),
+    Question("paging", "What do page faults cost?",
+             "Optimiser state that is away when a step needs it, and comes back by prefetch or by faults: stalls, what "
+             "moved, what counters saw."),
     Question("variants", "What do LoRA's variants cost and give?",
              "DoRA, rsLoRA, LoRA+, PiSSA, AdaLoRA, VeRA and others beside LoRA, on a plain and on a 4-bit base."),
     Question("merging", "What does a merge keep?",

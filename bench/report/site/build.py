@@ -15,7 +15,7 @@ from bench.report.site import pages
 from bench.report.site.publish import publish
 from bench.schema.comparison import FOLDER, encode
 
-STATIC = ("style.css", "site.js", "explore.js")
+STATIC = ("style.css", "early.js", "site.js", "explore.js")
 HASHES = "data/SHA256SUMS"
 
 

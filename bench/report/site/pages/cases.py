@@ -56,7 +56,8 @@ def _page(path: str, same: Sequence[Case], results: Results, checks: Sequence[Ch
     config = same[0].config
     return whole(
         "case.html", path, results, case=same[0],
-        groups=[_group(case, place, checks, ROOM // len(same)) for place, case in enumerate(same)], hardware=hardware(same[0]),
+        groups=[_group(case, place, checks, ROOM // len(same)) for place, case in enumerate(same)],
+        hardware=hardware(same[0]),
         ran=same[0].kind in RAN, config=shortened(_changed(config)), title=_title(config),
         newest=same[0].runs[-1], of=", ".join(_worked_on(config)),
     )  # fmt: skip

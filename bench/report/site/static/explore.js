@@ -166,8 +166,6 @@
     document.querySelector('[data-sort="' + key + '"]').focus();
   });
   window.addEventListener("popstate", function () { read(); choose(); draw(); });
-  form.hidden = false;
-  document.getElementById("take").hidden = false;
   read();
   choose();
   draw();

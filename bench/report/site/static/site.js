@@ -2,7 +2,7 @@
 "use strict";
 (function () {
   var scheme = window.matchMedia("(prefers-color-scheme: dark)");
-  var drawn = [];
+  var drawn = [], waiting = [], here = document.currentScript.src;
 
   function colour(name) {
     return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -37,7 +37,6 @@
     var plot = figure.querySelector(".plot");
     var spec = JSON.parse(figure.querySelector("script.figure").textContent);
     plot.textContent = "";
-    if (spec.layout.height) { plot.style.height = spec.layout.height + "px"; }
     spec.data.forEach(function (trace) {
       [trace.error_x, trace.error_y].forEach(function (bars) {
         if (bars) { bars.color = trace.type === "bar" || Array.isArray(trace.marker.color) ? colour("--soft") : trace.marker.color; }
@@ -47,25 +46,36 @@
     figure.classList.add("drawn");
   }
 
+  // Plotly weighs megabytes: it is fetched when the first chart comes near the window, and by no page without one.
+  function withPlotly(then) {
+    if (window.Plotly) { then(); return; }
+    waiting.push(then);
+    if (waiting.length > 1) { return; }
+    var script = document.createElement("script");
+    script.src = here.replace(/static\/site\.js$/, "assets/plotly.min.js");
+    script.onload = function () { waiting.splice(0).forEach(function (next) { next(); }); };
+    script.onerror = function () { document.documentElement.classList.remove("scripted"); };
+    document.head.appendChild(script);
+  }
+
+  function show(figure) {
+    if (drawn.indexOf(figure) >= 0) { return; }
+    drawn.push(figure);
+    withPlotly(function () { draw(figure); });
+  }
+
   function start() {
     var figures = Array.prototype.slice.call(document.querySelectorAll("figure.chart"));
-    if (!window.Plotly || !figures.length) { return; }
-    document.documentElement.classList.add("charts-on");
     var observer = new IntersectionObserver(function (entries) {
       entries.forEach(function (entry) {
         if (!entry.isIntersecting) { return; }
         observer.unobserve(entry.target);
-        drawn.push(entry.target);
-        draw(entry.target);
+        show(entry.target);
       });
     }, { rootMargin: "200px" });
     figures.forEach(function (figure) { observer.observe(figure); });
     scheme.addEventListener("change", function () { drawn.forEach(draw); });
-    window.addEventListener("beforeprint", function () {
-      figures.forEach(function (figure) {
-        if (drawn.indexOf(figure) < 0) { drawn.push(figure); draw(figure); }
-      });
-    });
+    window.addEventListener("beforeprint", function () { figures.forEach(show); });
   }
 
   // Says where a number comes from, once somebody points at it: what its interval covers, its kind, its runs.
