@@ -21,7 +21,8 @@ new PerformanceObserver(list => list.getEntries().forEach(e => { seen.lcp = e.st
   .observe({type: 'largest-contentful-paint', buffered: true});
 new PerformanceObserver(list => list.getEntries().forEach(e => { if (!e.hadRecentInput) seen.cls += e.value; }))
   .observe({type: 'layout-shift', buffered: true});
-new PerformanceObserver(list => list.getEntries().forEach(e => { seen.blocked += Math.max(0, e.duration - 50) / 1000; }))
+const beyond = entry => Math.max(0, entry.duration - 50) / 1000;
+new PerformanceObserver(list => list.getEntries().forEach(e => { seen.blocked += beyond(e); }))
   .observe({type: 'longtask', buffered: true});
 """
 FILTER = """() => {

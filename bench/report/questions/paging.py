@@ -37,7 +37,7 @@ def charts(cases: Sequence[Case]) -> list[Chart]:
             "y": [cell.number for cell in found], "marker": {"color": COLOURS[place % len(COLOURS)]},
             "error_y": {"type": "data", "symmetric": False,
                         "array": [(cell.high or cell.number) - cell.number for cell in found],
-                        "arrayminus": [cell.number - (cell.number if cell.low is None else cell.low) for cell in found]},
+                        "arrayminus": [cell.number - _low(cell) for cell in found]},
         })  # fmt: skip
     layout = {
         "xaxis": {"title": {"text": "how state comes back, and how much of it was away"}, "type": "category"},
@@ -54,6 +54,10 @@ def charts(cases: Sequence[Case]) -> list[Chart]:
         for case in chosen
     )
     return [Chart("paging-stall", finding, drawn(traces, layout), Table("Stalls", columns, rows))]
+
+
+def _low(cell: Cell) -> float:
+    return cell.number if cell.low is None else cell.low
 
 
 def _way(case: Case) -> str:

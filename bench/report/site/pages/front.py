@@ -21,6 +21,8 @@ from bench.report.site.pages.questions import answered, path_of
 from bench.schema import Kind
 
 PATH = "index.html"
+MOST_OTHERS = 12
+"""Other comparisons that are named."""
 FROM_THE_GUIDE = "recipes"
 """The question that is the guide's table T2."""
 
@@ -32,8 +34,8 @@ def files(results: Results) -> Iterator[tuple[str, str]]:
     yield PATH, whole(
         "index.html", PATH, results, guide=TITLE, count=_count(results), sections=list(_sections(results, first)),
         counts=claims.counts(said), icons=claims.ICONS, questions=list(_questions(results)),
-        others=max(0, len(results.matched) - 1), hardware=sorted({hardware(case) for case in results.ran}),
-        found=bool(first and findings(first)),
+        others=[methods.title(found) for found in results.matched if found is not first][:MOST_OTHERS],
+        hardware=sorted({hardware(case) for case in results.ran}), found=bool(first and findings(first)),
     )  # fmt: skip
 
 

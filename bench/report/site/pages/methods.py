@@ -29,11 +29,16 @@ def files(results: Results) -> Iterator[tuple[str, str]]:
     yield from laid_out(Page("methods.html", "Full, LoRA or QLoRA?", LEAD, tuple(sections), empty=empty), results)
 
 
+def title(found: Comparison) -> str:
+    """Name a comparison by its model and device."""
+    return f"{model_label(found.model)} on {device_label(found)}"
+
+
 def section(found: Comparison, number: int) -> Section:
     """Lay out one comparison: findings, charts, table."""
     charts = (figures.tradeoff(found, f"tradeoff-{number}"), figures.phases(found, f"phases-{number}"))
     return Section(
-        f"t1-{number}", f"{model_label(found.model)} on {device_label(found)}", findings=findings(found),
+        f"t1-{number}", title(found), findings=findings(found),
         charts=tuple(chart for chart in charts if chart is not None), tables=(comparison_table(found),), style="t1",
         kind=found.kind.value,
     )  # fmt: skip
