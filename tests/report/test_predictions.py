@@ -354,7 +354,7 @@ def test_a_site_of_every_kind_has_no_problem(site: Path) -> None:
         (r'(value=")-0\.009\d+(" data-unit="\+%")', r"\g<1>-0.0091\2"),
         (r'(data-unit="\+%" data-kind=")derived', r"\g<1>predicted"),
         (r'(<table class="dense roomy" data-kind=")predicted', r"\g<1>measured"),
-        (r'(value=")\d+\.0(" data-unit="B"[^>]* data-metric="train\.peak_process")', r"\g<1>7.0\2"),
+        (r'(value=")\d+(" data-unit="B"[^>]* data-metric="train\.peak_process")', r"\g<1>7.0\2"),
     ],
 )
 def test_a_changed_prediction_or_error_is_found(site: Path, tmp_path: Path, pattern: str, new: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from bench.report.site.page import Sources
@@ -11,26 +11,28 @@ from bench.report.tables import Cell, Column, Table
 if TYPE_CHECKING:
     from markupsafe import Markup
 
+EXACT = 2**53
+"""Whole numbers below this are written without a point; doubles hold them exactly."""
 LONGEST_REASON = 300
 """Characters of a reason that is shown when it is pointed at; the record has all of it."""
 
 
-def number(cell: Cell, sources: Sources) -> Markup:
+def number(cell: Cell, sources: Sources, *, at_row: bool = False) -> Markup:
     """Write a number with its raw value, unit, interval, and the places of its origins in `sources`.
 
-    A kind and runs that most numbers of the table share stand at the table.
+    A kind and runs that most numbers of the table share stand at the table; its metric and unit may stand `at_row`.
     """
     from markupsafe import Markup, escape
 
     main, _, interval = cell.text.partition(" (")
-    said = [f'<data value="{cell.value}"']
-    if cell.unit != "1":
+    said = [f'<data value="{_raw(cell.number)}"']
+    if cell.unit != "1" and not at_row:
         said.append(f' data-unit="{escape(cell.unit)}"')
     if cell.kind and not (cell.metric and cell.kind == sources.kind):
         said.append(f' data-kind="{escape(cell.kind)}"')
-    if cell.low is not None:
-        said.append(f' data-low="{cell.low}" data-high="{cell.high}"')
-    if cell.metric:
+    if cell.low is not None and cell.high is not None and cell.low < cell.high:
+        said.append(f' data-low="{_raw(cell.low)}" data-high="{_raw(cell.high)}"')
+    if cell.metric and not at_row:
         said.append(f' data-metric="{escape(cell.metric)}"')
     if cell.runs and not (cell.metric and cell.runs == sources.runs):
         said.append(f' data-runs="{sources.of(cell.runs)}"')
@@ -43,12 +45,12 @@ def number(cell: Cell, sources: Sources) -> Markup:
     return Markup("".join(said))  # noqa: S704 (every text is escaped above)
 
 
-def entry(cell: Cell, root: str, sources: Sources, *, linked: bool = False) -> Markup:
+def entry(cell: Cell, root: str, sources: Sources, *, linked: bool = False, at_row: bool = False) -> Markup:
     """Write a cell: a number, words, or that there is none; words that lead somewhere, and numbers where `linked`."""
     from markupsafe import Markup, escape
 
     if cell.is_number:
-        written: Markup = number(cell, sources)
+        written: Markup = number(cell, sources, at_row=at_row)
     elif cell.value is None:
         why = f' title="{escape(cell.reason[:LONGEST_REASON])}"' if cell.reason else ""
         written = Markup(f'<span class="absent"{why}>{escape(cell.text)}</span>')  # noqa: S704 (escaped)
@@ -60,15 +62,29 @@ def entry(cell: Cell, root: str, sources: Sources, *, linked: bool = False) -> M
 
 def rows(table: Table, columns: Sequence[Column], root: str, sources: Sources, *, linked: bool = False) -> Markup:
     """Write the rows of a table; tags that HTML lets one leave open are left open."""
-    from markupsafe import Markup
+    from markupsafe import Markup, escape
 
     guide = {column.key for column in columns if ".guide" in column.key}
     lines = []
     for row in table.rows:
-        line = ["<tr>"]
+        shared = _shared(row, columns)
+        line = [f'<tr data-metric="{escape(shared[0])}" data-unit="{escape(shared[1])}">' if shared else "<tr>"]
         for place, column in enumerate(columns):
             opening = "<th scope=row>" if place == 0 else '<td class="guide">' if column.key in guide else "<td>"
             cell = row.get(column.key)
-            line.append(f"{opening}{entry(cell, root, sources, linked=linked) if cell else ''}")
+            written = entry(cell, root, sources, linked=linked, at_row=shared is not None) if cell else ""
+            line.append(f"{opening}{written}")
         lines.append("".join(line))
     return Markup("\n".join(lines) + "\n")  # noqa: S704 (made of escaped entries)
+
+
+def _raw(value: float) -> str:
+    """Write a number so that it is read back exactly."""
+    return f"{value:.0f}" if value.is_integer() and abs(value) < EXACT else repr(value)
+
+
+def _shared(row: Mapping[str, Cell], columns: Sequence[Column]) -> tuple[str, str] | None:
+    """Return the metric and unit of a row whose numbers, two or more, are all of one; else None."""
+    found = [cell for column in columns if (cell := row.get(column.key)) and cell.is_number]
+    of = {(cell.metric, cell.unit) for cell in found}
+    return of.pop() if len(found) > 1 and len(of) == 1 and found[0].metric else None

@@ -35,6 +35,7 @@ class Page(HTMLParser):
         self._open: dict[str, str] | None = None
         self._in_sources = False
         self._shared: dict[str, str] = {}
+        self._row: dict[str, str] = {}
         self._text = ""
         self.feed(text)
         self.numbers += self._waiting
@@ -47,9 +48,11 @@ class Page(HTMLParser):
             self.ids.add(named["id"])
         if tag == "table":
             self._shared = {name: text for name, text in named.items() if name in ("data-kind", "data-runs")}
+        if tag == "tr":
+            self._row = {name: text for name, text in named.items() if name in ("data-metric", "data-unit")}
         if tag == "data":
-            shared = self._shared if "data-metric" in named else {}
-            self._open, self._text = {**shared, **named}, ""
+            own = {**self._row, **named}
+            self._open, self._text = {**(self._shared if "data-metric" in own else {}), **own}, ""
         if tag == "script" and named.get("class") == "sources":
             self._in_sources, self._text = True, ""
 
@@ -59,7 +62,7 @@ class Page(HTMLParser):
             self._waiting.append((self._open, " ".join(self._text.split())))
             self._open = None
         if tag == "table":
-            self._shared = {}
+            self._shared, self._row = {}, {}
         if tag == "script" and self._in_sources:
             listed = json.loads(self._text)
             self.numbers += [(_resolved(attributes, listed), text) for attributes, text in self._waiting]

@@ -29,7 +29,8 @@ def test_a_number_is_read_back_whole(value: float, unit: str, low: float, kind: 
     sources = Sources()
     ((attributes, text),) = page_of(str(number(cell, sources)), sources).numbers
     assert float(attributes["value"]) == value
-    assert (float(attributes["data-low"]), float(attributes["data-high"])) == (cell.low, cell.high)
+    ends = [float(attributes[f"data-{end}"]) if f"data-{end}" in attributes else value for end in ("low", "high")]
+    assert ends == [cell.low, cell.high]
     assert attributes.get("data-unit", "1") == unit
     assert attributes["data-kind"] == kind
     assert tuple(attributes.get("data-runs", "").split()) == runs
@@ -53,9 +54,23 @@ def test_what_most_numbers_share_is_said_once() -> None:
     table = Table("t", (Column("a", "a"),), ({"a": usual}, {"a": usual}, {"a": other}))
     sources = Sources.of_table(table)
     html = str(rows(table, table.columns, "", sources))
+    assert "data-metric" in html
     assert (sources.kind, sources.runs) == ("measured", ("a/b/c",))
     assert html.count("data-kind") == html.count("data-runs") == 1
     opening = f'<table data-kind="{sources.kind}" data-runs="{sources.of(sources.runs)}">'
     numbers = page_of(f"{opening}{html}</table>", sources).numbers
     found = [(attributes["data-kind"], attributes["data-runs"]) for attributes, _ in numbers]
     assert found == [("measured", "a/b/c"), ("measured", "a/b/c"), ("derived", "d/e/f")]
+
+
+def test_a_row_of_one_metric_says_it_once() -> None:
+    """Metric and unit of a row's numbers stand at the row and are read back with each; mixed rows keep their own."""
+    one = Cell(1.0, "s", kind="measured", metric="train.seconds", runs=("a/b/c",))
+    two = Cell(2.0, "B", kind="measured", metric="train.peak_allocated", runs=("a/b/c",))
+    columns = (Column("a", "a"), Column("b", "b"))
+    table = Table("t", columns, ({"a": one, "b": one}, {"a": one, "b": two}))
+    sources = Sources()
+    html = str(rows(table, columns, "", sources))
+    assert html.count("train.seconds") == 2
+    found = [(attributes["data-metric"], attributes["data-unit"]) for attributes, _ in page_of(html, sources).numbers]
+    assert found == [("train.seconds", "s")] * 3 + [("train.peak_allocated", "B")]

@@ -83,7 +83,9 @@
     var number = event.target.closest && event.target.closest("data");
     if (!number || number.title) { return; }
     var list = number.closest(".scroll, .finding, .evidence"), table = number.closest("table");
-    var own = Object.assign({}, number.dataset.metric && table ? table.dataset : {}, number.dataset), said = [own.kind];
+    var row = number.closest("tr"), own = Object.assign({}, row ? row.dataset : {}, number.dataset);
+    own = Object.assign({}, own.metric && table ? table.dataset : {}, own);
+    var said = [own.kind];
     while (list && !list.matches("script.sources")) { list = list.nextElementSibling; }
     var known = list ? JSON.parse(list.textContent) : [];
     if (own.how) { said.push(known[own.how]); }
