@@ -15,6 +15,7 @@ import pytest
 from msgspec.structs import replace
 
 from bench import __version__, store
+from bench.cli import main
 from bench.commands.reading import TABLES
 from bench.schema.codec import json_schema
 from tests.conftest import ROOT
@@ -122,16 +123,19 @@ def test_nothing_to_show_is_one_line(ftbench: Ftbench, tmp_path: Path, command: 
 
 @pytest.mark.parametrize("name", list(TABLES))
 @pytest.mark.parametrize("form", ["text", "markdown", "csv", "json"])
-def test_tables_in_every_format(ftbench: Ftbench, example_results: Path, tmp_path: Path, name: str, form: str) -> None:
+def test_tables_in_every_format(
+    capsys: pytest.CaptureFixture[str], example_results: Path, tmp_path: Path, name: str, form: str
+) -> None:
     """Each table is written in each format, the same to a file as to standard output."""
-    file = tmp_path / "table"
-    printed = ftbench("table", name, "--format", form, "--results", example_results)
-    written = ftbench("table", name, "--format", form, "--results", example_results, "--output", file)
-    assert (printed.returncode, printed.stderr, written.returncode, written.stdout) == (0, "", 0, "")
-    assert file.read_text() == printed.stdout
-    assert ("Full" in printed.stdout) is (name != "predictions")  # of which there is no example
+    file, command = tmp_path / "table", ["table", name, "--format", form, "--results", str(example_results)]
+    assert main(command) == 0
+    printed = capsys.readouterr()
+    assert main([*command, "--output", str(file)]) == 0
+    assert (printed.err, capsys.readouterr().out) == ("", "")
+    assert file.read_text() == printed.out
+    assert ("Full" in printed.out) is (name != "predictions")  # of which there is no example
     if form == "json":
-        made = json.loads(printed.stdout)
+        made = json.loads(printed.out)
         assert all(table["title"] for table in made) if isinstance(made, list) else made["rows"]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import subprocess
@@ -46,9 +47,14 @@ def flag(name: str, value: Scalar) -> list[str]:
 
 def asked(method: str, *flags: str, device: str = "fake") -> RunConfig:
     """Return the config that these flags ask for."""
+    return config_of(_parser().parse_args([*TINY, "--method", method, *flags]), device)
+
+
+@functools.cache
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser()
     add_settings(parser)
-    return config_of(parser.parse_args([*TINY, "--method", method, *flags]), device)
+    return parser
 
 
 def other_value(option: Option) -> Scalar | None:

@@ -20,6 +20,7 @@ METRICS = {
 COST = "USD a million tokens"
 BATCH = "largest batch that fits"
 NO_PRICE = "no price was given for both; --price DEVICE=USD@DATE takes one"
+UNPRICED = "What a token costs needs the price of both devices: --price DEVICE=USD@DATE."
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ def _table(
     said = [f"An hour of {name} at {price.an_hour:g} USD as of {price.date}, as given; the accelerator's price alone."
             for name, price in prices.items() if name in names]  # fmt: skip
     energy = "Energy is the board's own counter where there is one; the host is left out."
-    return Table(title, columns, tuple(rows), (*devices.cautions(matches), *said, energy))
+    return Table(title, columns, tuple(rows), (*devices.cautions(matches), *(said or [UNPRICED]), energy))
 
 
 def _rows(match: Match, cases: Sequence[Case], prices: Mapping[str, Price]) -> list[Mapping[str, Cell]]:
@@ -66,7 +67,7 @@ def _rows(match: Match, cases: Sequence[Case], prices: Mapping[str, Price]) -> l
     costs = [_cost(case, prices.get(case.device)) for case in (left, right)]
     if all(costs):
         found.append(_row(match, COST, _dollars(left, costs[0]), _dollars(right, costs[1]), _cost_ratio(match, *costs)))
-    else:
+    elif any(costs):
         none = Cell(None, reason=NO_PRICE, brief="no price")
         found.append(_row(match, COST, none, none, Cell("")))
     batches = [devices.largest_batch(cases, case) for case in (left, right)]

@@ -150,14 +150,14 @@ def _failure_row(case: Case, run: Stored) -> Mapping[str, Cell]:
     return row
 
 
-def per_run(case: Case, most: int | None = None) -> Table:
+def per_run(case: Case, most: int | None = None, *, together: bool = False) -> Table:
     """Every metric that a run of the case holds or was asked for, one column a run; of `most` newest runs, if given.
 
-    With more than one run whose numbers stand, a column has what they amount to, with its interval.
+    With more than one run whose numbers stand, and `together`, a column has what they amount to, with its interval.
     """
     runs = case.runs[-most:] if most else case.runs
-    together = (Column(TOGETHER, f"all {len(case.answers)}"),) if len(case.answers) > 1 else ()
-    columns = (Column("metric", "metric"), *together, *(Column(run.run, run.run) for run in runs))
+    summed = (Column(TOGETHER, f"all {len(case.answers)}"),) if together and len(case.answers) > 1 else ()
+    columns = (Column("metric", "metric"), *summed, *(Column(run.run, run.run) for run in runs))
     rows: list[Mapping[str, Cell]] = []
     if disturbed(case):
         rows.append({"metric": Cell("disturbed"), **{run.run: Cell(said(run)) for run in case.ok}})
@@ -167,7 +167,7 @@ def per_run(case: Case, most: int | None = None) -> Table:
             continue
         cells = {run.run: run_cell(run, name) for run in runs}
         if any(cell.value is not None or name in r.record.absent for cell, r in zip(cells.values(), runs, strict=True)):
-            whole = {TOGETHER: estimated(case, name)} if together else {}
+            whole = {TOGETHER: estimated(case, name)} if summed else {}
             rows.append({"metric": Cell(metric.label, how=metric.about, metric=name), **whole, **cells})
     title = "Every run's numbers" if case.kind in RAN else "Every number"
     return Table(f"{title}, {case.kind.value}", columns, tuple(rows))

@@ -81,6 +81,9 @@ def test_a_price_makes_a_token_cost_something(both):
     assert any("2026-11-01" in note for note in priced.notes)
     (bare,) = rows(tables(both, left, right, {left: Price(1.5, "2026-11-01")})[0], "USD a million tokens")
     assert bare["left"].value is None
+    unpriced = tables(both, left, right, {})[0]
+    assert rows(unpriced, "USD a million tokens") == []
+    assert any("--price" in note for note in unpriced.notes)
 
 
 def test_the_largest_batch_stands_beside(both):

@@ -113,7 +113,7 @@ def _sections(case: Case, place: int, own: Sequence[Check]) -> Iterator[Section]
         newest = replace(case, runs=case.runs[-MOST_RUNS:])
         yield Section("charts", "", charts=tuple(_charts(newest, place)), chart_rows=CHART_ROWS)
     yield Section("costs", "", tables=tuple(_costs(case)))
-    yield Section("numbers", "", tables=(summary.per_run(case, MOST_RUNS),), style="numbers")
+    yield Section("numbers", "", tables=(summary.per_run(case, MOST_RUNS, together=True),), style="numbers")
 
 
 def _charts(case: Case, place: int) -> Iterator[Chart]:
