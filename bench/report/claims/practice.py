@@ -16,7 +16,7 @@ from bench.report.claims.claim import Claim, Evidence, beside, varying, where
 from bench.report.claims.versus import RECIPES_COMMAND
 from bench.report.comparison import comparison_table
 from bench.report.summary import method_label, task_label
-from bench.report.tables import Cell, case_page, sources
+from bench.report.tables import Cell, case_page, estimated, sources
 from bench.schema.recipes import RECIPES
 
 RANK = "pytest suites/test_rank.py --benchmark-only"
@@ -120,7 +120,7 @@ def rates(results: Results) -> Iterator[Evidence]:
 
 def _best_rate(method: str, inside: Sequence[Case], outside: Sequence[Case]) -> Evidence:
     """Hold the best rate outside a range against the best one inside it; a tie contradicts nothing."""
-    best, other = (max(cases, key=lambda case: case.values(RIGHT)[-1]) for cases in (inside, outside))
+    best, other = (max(cases, key=lambda case: estimated(case, RIGHT).number) for cases in (inside, outside))
     word = verdict(accuracy_difference(other, best))
     holds = None if word == "unknown" else word != "better"
     rates = f"at {other.config.learning_rate:g}, the best rate outside the range, minus at "
