@@ -56,7 +56,7 @@ def _page(path: str, same: Sequence[Case], results: Results, checks: Sequence[Ch
     config = same[0].config
     return whole(
         "case.html", path, results, case=same[0],
-        groups=[_group(case, place, checks, ROOM // len(same)) for place, case in enumerate(same)],
+        groups=[_group(case, place, checks, results.checks, ROOM // len(same)) for place, case in enumerate(same)],
         hardware=hardware(same[0]),
         ran=same[0].kind in RAN, config=shortened(_changed(config)), title=_title(config),
         newest=same[0].runs[-1], of=", ".join(_worked_on(config)),
@@ -92,23 +92,26 @@ def _changed(config: RunConfig) -> Mapping[str, object]:
     return {name: value for name, value in sorted(found.items()) if name in own or value != reference.get(name)}
 
 
-def _group(case: Case, place: int, checks: Sequence[Check], room: int) -> dict[str, Any]:
+def _group(case: Case, place: int, checks: Sequence[Check], every: Sequence[Check], room: int) -> dict[str, Any]:
     own = [check for check in checks if check.about(case)]
     kept = case.runs[-MOST_RUNS:]
     return {
         "case": case, "key": f"group-{place}", "kind": case.kind.value,
         "unfinished": [run for run in kept if not is_answer(run.record)],
-        "pieces": list(in_pieces(_sections(case, place, own), "../../", room)),
+        "pieces": list(in_pieces(_sections(case, place, own, every), "../../", room)),
         "runs": [_run(run) for run in kept], "left_out": len(case.runs) - len(kept),
     }  # fmt: skip
 
 
-def _sections(case: Case, place: int, own: Sequence[Check]) -> Iterator[Section]:
-    """Return what is shown of a case, first what was found, then every number."""
+def _sections(case: Case, place: int, own: Sequence[Check], every: Sequence[Check]) -> Iterator[Section]:
+    """Return what is shown of a case, first what was found, then every number.
+
+    `own` are the checks of its predictions, `every` all there are, which say what error to expect.
+    """
     if case.kind is Kind.PREDICTED:
-        yield Section("forecast", "", tables=(forecast(case, own),), style="forecast")
+        yield Section("forecast", "", tables=(forecast(case, every),), style="forecast")
     if own:
-        yield Section("against", "", tables=(against(own, accuracy(own)),), style="dense roomy")
+        yield Section("against", "", tables=(against(own, accuracy(every)),), style="dense roomy")
     if case.kind in RAN:
         newest = replace(case, runs=case.runs[-MOST_RUNS:])
         yield Section("charts", "", charts=tuple(_charts(newest, place)), chart_rows=CHART_ROWS)
