@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,19 +43,16 @@ def register(commands: Commands) -> None:
 def cite(options: argparse.Namespace) -> int:
     """Keep a published number as a record."""
     from bench import store
-    from bench.errors import BadValueError
+    from bench.launch import imported
     from bench.launch.predict import published
     from bench.schema.catalogue import find
     from bench.schema.metrics import METRICS
 
     find("metric", METRICS, options.metric)
-    if not math.isfinite(options.value):
-        raise BadValueError(f"--value {options.value} is no number that can be published.")
-    if not options.citation.strip():
-        raise BadValueError("--citation is empty; a published number needs its source.")
-    value = int(options.value) if options.value.is_integer() else options.value
+    numbers = {options.metric: imported.published_value(options.value, "--value")}
+    citation = imported.cited(options.citation, "--citation")
     config, slug = _of(options)
-    say(f"wrote {store.save(published(config, slug, {options.metric: value}, options.citation), options.results)}")
+    say(f"wrote {store.save(published(config, slug, numbers, citation), options.results)}")
     return 0
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bench.analysis.cases import Case
     from bench.commands import Commands
     from bench.report.tables import Table
+    from bench.store import Unreadable
 
 TABLES: Mapping[str, str] = MappingProxyType({
     "summary": "bench.report.summary:summary",
@@ -78,15 +79,20 @@ def _cases(root: Path) -> list[Case]:
     from bench.analysis import cases
 
     stored, unreadable = cases.read(root)
+    _warn(unreadable)
+    found = cases.group(stored)
+    _need(found, root)
+    return found
+
+
+def _warn(unreadable: Sequence[Unreadable]) -> None:
     for file in unreadable:
         say(f"warning: {file.path}: {file.reason}")
-    if not stored:
-        raise StoreError(_nothing(root))
-    return cases.group(stored)
 
 
-def _nothing(root: Path) -> str:
-    return f"{root} holds no record; run the suites first, or name another folder with --results."
+def _need(cases: Sequence[Case], root: Path) -> None:
+    if not cases:
+        raise StoreError(f"{root} holds no record; run the suites first, or name another folder with --results.")
 
 
 def show(options: argparse.Namespace) -> int:
@@ -137,10 +143,8 @@ def site(options: argparse.Namespace) -> int:
     from bench.report.site.build import build
 
     found, unreadable = results.read(options.results)
-    for file in unreadable:
-        say(f"warning: {file.path}: {file.reason}")
-    if not found.cases:
-        raise StoreError(_nothing(options.results))
+    _warn(unreadable)
+    _need(found.cases, options.results)
     index = build(found, options.output)
     say(f"wrote {index}")
     if options.check:

@@ -9,7 +9,7 @@ from bench import store
 from bench.analysis.values import is_answer
 from bench.errors import RunDidNotFinishError
 from bench.launch import machine
-from bench.launch.predict import launcher_for, predicted_by
+from bench.launch.predict import launcher_for, made_by
 from bench.schema import Kind, RunConfig, RunRecord, Status, gpus
 
 MARGIN = 1.15
@@ -80,7 +80,7 @@ class Forecasts:
             return None
         if config.identity not in self._told:
             asked = config.but(device=f"fake:{self._card.slug}", seed=0, timeout_s=PATIENCE_S)
-            self._told[config.identity] = predicted_by(self._launcher, asked, self._root)
+            self._told[config.identity] = made_by(self._launcher, asked, self._root)
         found = self._told[config.identity]
         return found if is_answer(found.record) else None
 

@@ -33,9 +33,8 @@ def records(file: Path, configured: Configured) -> list[RunRecord]:
         try:
             config, card = configured({name: text for name, text in row.items() if name not in NEEDED[:3]})
             metric, number = _number(row)
-            if not row["citation"].strip():
-                raise BadValueError("citation is empty; a published number needs its source.")
-            _, numbers = found.setdefault((config.case, card, row["citation"].strip()), (config, {}))
+            source = cited(row["citation"]).strip()
+            _, numbers = found.setdefault((config.case, card, source), (config, {}))
             if numbers.setdefault(metric, number) != number:
                 raise BadValueError(f"{metric} of the same run and source stands above with another value.")
         except FtbenchError as error:
@@ -76,6 +75,18 @@ def _number(row: Mapping[str, str]) -> tuple[str, Number]:
         number = float(row["value"])
     except ValueError:
         raise BadValueError(f"value {row['value']!r} is no number.") from None
+    return row["metric"], published_value(number)
+
+
+def published_value(number: float, named: str = "value") -> Number:
+    """Return a number as records hold it, whole ones as such. Raises `BadValueError` for one that is not finite."""
     if not math.isfinite(number):
-        raise BadValueError(f"value {row['value']} is no number that can be published.")
-    return row["metric"], int(number) if number.is_integer() else number
+        raise BadValueError(f"{named} {number} is no number that can be published.")
+    return int(number) if number.is_integer() else number
+
+
+def cited(source: str, named: str = "citation") -> str:
+    """Return a citation. Raises `BadValueError` for an empty one."""
+    if not source.strip():
+        raise BadValueError(f"{named} is empty; a published number needs its source.")
+    return source

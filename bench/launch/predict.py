@@ -21,7 +21,7 @@ def predict_one(config: RunConfig, results: Path | None = None) -> store.Stored:
     A record that is not kept has an empty path. Raises `StoreError` where it cannot be kept.
     """
     with launcher_for(config.device, "spawn") as launcher:  # which imports no more than this run needs
-        return predicted_by(launcher, config, results)
+        return made_by(launcher, config, results)
 
 
 def predict_all(configs: Iterable[RunConfig], results: Path | None) -> Iterator[store.Stored]:
@@ -31,7 +31,7 @@ def predict_all(configs: Iterable[RunConfig], results: Path | None) -> Iterator[
         for config in configs:
             if config.device not in launchers:
                 launchers[config.device] = stack.enter_context(launcher_for(config.device))
-            yield predicted_by(launchers[config.device], config, results)
+            yield made_by(launchers[config.device], config, results)
 
 
 def launcher_for(device: str, isolation: Isolation | None = None) -> Launcher:
@@ -45,8 +45,8 @@ def launcher_for(device: str, isolation: Isolation | None = None) -> Launcher:
     )
 
 
-def predicted_by(launcher: Launcher, config: RunConfig, results: Path | None) -> store.Stored:
-    """Predict one run by `launcher`; see `predict_one`."""
+def made_by(launcher: Launcher, config: RunConfig, results: Path | None) -> store.Stored:
+    """Make one run by `launcher`, and keep its record below `results` if given; see `predict_one`."""
     record = launcher.run(config)
     if results is None:
         return store.Stored(Path(), record)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench import cache, store
-from bench.launch import journal, machine
+from bench.launch import machine
 from bench.launch.fetch import Supplies
-from bench.launch.predict import predict_one
+from bench.launch.predict import made_by, predict_one
 from bench.launch.process import Launcher
 from bench.launch.sweep import locked
 from bench.launch.workers import REAL, isolation_for
@@ -25,10 +25,7 @@ def rerun(config: RunConfig, results: Path, data_dir: Path | None) -> store.Stor
         return predict_one(config, results)
     Supplies(data_dir).try_to_bring(config.model, config.task)
     with locked(results), _launcher(config.device, data_dir) as launcher:
-        record = launcher.run(config)
-        path = store.save(record, results)
-        journal.note(path, results)
-    return store.Stored(path, record)
+        return made_by(launcher, config, results)
 
 
 def _launcher(device: str, data_dir: Path | None) -> Launcher:
