@@ -59,12 +59,12 @@ class Results:
         """Predictions beside what is known of the same case on the same card."""
         return predictions.checks(self.cases)
 
-    @property
+    @cached_property
     def is_dry(self) -> bool:
         """Whether the numbers are made up."""
         return any(case.kind is Kind.DRY for case in self.cases)
 
-    @property
+    @cached_property
     def latest(self) -> str:
         """When the newest run started, in UTC; empty without one."""
         return max((case.latest for case in self.cases), default="")

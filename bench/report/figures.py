@@ -206,7 +206,8 @@ DIGITS = 5
 def drawn(traces: Sequence[Mapping[str, Any]], layout: Mapping[str, Any]) -> dict[str, Any]:
     """Check traces and layout with Plotly and return them as JSON-ready data.
 
-    Of lists their beginnings are checked, as all their elements are alike, and of equal figures but one.
+    Of lists their beginnings are checked, as all their elements are alike, and of figures that differ in the
+    numbers of their lists but one.
     """
     figure = {"data": [_rounded(trace) for trace in traces], "layout": dict(layout)}
     _check(json.dumps(_begun(figure)))
@@ -222,12 +223,14 @@ def _check(figure: str) -> None:
 
 
 def _begun(item: Any) -> Any:
-    """Keep no more than the first two elements of every list of numbers and words."""
+    """Keep of every list of numbers and words two elements at most, and of fractions among them that they are some."""
     if isinstance(item, dict):
         return {name: _begun(value) for name, value in item.items()}
     if not isinstance(item, list):
         return item
-    return [_begun(value) for value in (item if any(isinstance(one, dict) for one in item) else item[:2])]
+    if any(isinstance(one, dict) for one in item):
+        return [_begun(value) for value in item]
+    return [1.0 if isinstance(value, float) else _begun(value) for value in item[:2]]
 
 
 def _rounded(item: Any) -> Any:

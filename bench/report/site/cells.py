@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+
+from markupsafe import Markup, escape
 
 from bench.report.site.page import Sources
 from bench.report.tables import Cell, Column, Table
-
-if TYPE_CHECKING:
-    from markupsafe import Markup
 
 EXACT = 2**53
 """Whole numbers below this are written without a point; doubles hold them exactly."""
@@ -22,8 +20,6 @@ def number(cell: Cell, sources: Sources, *, at_row: bool = False) -> Markup:
 
     A kind and runs that most numbers of the table share stand at the table; its metric and unit may stand `at_row`.
     """
-    from markupsafe import Markup, escape
-
     main, _, interval = cell.text.partition(" (")
     said = [f'<data value="{_raw(cell.number)}"']
     if cell.unit != "1" and not at_row:
@@ -47,8 +43,6 @@ def number(cell: Cell, sources: Sources, *, at_row: bool = False) -> Markup:
 
 def entry(cell: Cell, root: str, sources: Sources, *, linked: bool = False, at_row: bool = False) -> Markup:
     """Write a cell: a number, words, or that there is none; words that lead somewhere, and numbers where `linked`."""
-    from markupsafe import Markup, escape
-
     if cell.is_number:
         written: Markup = number(cell, sources, at_row=at_row)
     elif cell.value is None:
@@ -62,8 +56,6 @@ def entry(cell: Cell, root: str, sources: Sources, *, linked: bool = False, at_r
 
 def rows(table: Table, columns: Sequence[Column], root: str, sources: Sources, *, linked: bool = False) -> Markup:
     """Write the rows of a table; tags that HTML lets one leave open are left open."""
-    from markupsafe import Markup, escape
-
     guide = {column.key for column in columns if ".guide" in column.key}
     lines = []
     for row in table.rows:

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from markupsafe import Markup
+
 from bench.report.site.cells import number, rows
 
 if TYPE_CHECKING:
     from jinja2 import Environment
-    from markupsafe import Markup
 
 LONGEST = 300
 """Characters of one line of settings or environment."""
@@ -49,8 +50,6 @@ def shortened(facts: Mapping[str, Any]) -> dict[str, str]:
 
 def script_json(value: Any) -> Markup:
     """Write JSON that cannot end its script element; jinja2's own escaping would break it."""
-    from markupsafe import Markup
-
     text = json.dumps(value, sort_keys=True, allow_nan=False, separators=(",", ":"))
     for mark in "<>&\u2028\u2029":
         text = text.replace(mark, f"\\u{ord(mark):04x}")

@@ -27,6 +27,7 @@ from bench.report.predictions import against
 from bench.report.site.assembly import ROOM, in_pieces, whole
 from bench.report.site.page import Section
 from bench.report.site.pages.environments import momentary, path_of
+from bench.report.site.parallel import mapped
 from bench.report.site.templating import shortened
 from bench.report.tables import Table, case_page
 from bench.schema import Kind, RunConfig, RunRecord
@@ -47,9 +48,14 @@ def files(results: Results) -> Iterator[tuple[str, str]]:
     for check in results.checks:
         for side in (check.predicted, check.known):
             checks.setdefault(case_page(side), []).append(check)
-    for path, group in groupby(ordered, key=case_page):
+    grouped = [(path, tuple(group)) for path, group in groupby(ordered, key=case_page)]
+
+    def page(one: tuple[str, tuple[Case, ...]]) -> tuple[str, str]:
+        path, group = one
         same = sorted(group, key=lambda case: case.latest, reverse=True)
-        yield path, _page(path, same, results, checks.get(path, []))
+        return path, _page(path, same, results, checks.get(path, []))
+
+    yield from mapped(page, grouped)
 
 
 def _page(path: str, same: Sequence[Case], results: Results, checks: Sequence[Check]) -> str:
