@@ -9,7 +9,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection
-from typing import TypeVar, cast
+from typing import Any, TypeVar
 
 from bench.errors import StoreError
 
@@ -46,7 +46,8 @@ def forked(work: Callable[[Item], Made], items: Sequence[Item], count: int) -> I
             sender.close()
             helpers.append((helper, receiver))
         for place in range(len(items)):
-            yield cast("Made", _received(helpers[place % count][1]))
+            made = _received(helpers[place % count][1])
+            yield made[0] if made else work(items[place])
     finally:
         for helper, receiver in helpers:
             receiver.close()
@@ -60,17 +61,14 @@ def _send(work: Callable[[Item], Made], items: Sequence[Item], sender: Connectio
     with contextlib.suppress(BrokenPipeError):
         for item in items:
             try:
-                made: Made | Exception = work(item)
-            except Exception as error:
-                made = error  # raised again where it is read
+                made: tuple[Made] | None = (work(item),)
+            except Exception:
+                made = None  # done again by the reader, so that it is raised there, whole
             sender.send(made)
 
 
-def _received(receiver: Connection) -> object:
+def _received(receiver: Connection) -> Any:
     try:
-        made = receiver.recv()
+        return receiver.recv()
     except EOFError:
         raise StoreError("a process that wrote pages was killed; is memory short? Run it again.") from None
-    if isinstance(made, Exception):
-        raise made
-    return made

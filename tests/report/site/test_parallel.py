@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.errors import BadValueError, StoreError
+from bench.errors import BadValueError, StoreError, UnknownNameError
 from bench.report.site import parallel
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux writes pages in forks")
@@ -43,6 +43,18 @@ def test_what_goes_wrong_in_a_fork_is_raised_here() -> None:
         return item
 
     with pytest.raises(BadValueError, match="five is no page"):
+        list(parallel.forked(work, range(10), 2))
+
+
+def test_an_error_that_cannot_be_sent_is_raised_here_too() -> None:
+    """An error whose constructor takes more than its words arrives as itself."""
+
+    def work(item: int) -> int:
+        if item == 5:
+            raise UnknownNameError("metric", "loos", ["loss"])
+        return item
+
+    with pytest.raises(UnknownNameError, match="unknown metric 'loos'"):
         list(parallel.forked(work, range(10), 2))
 
 
