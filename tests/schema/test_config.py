@@ -12,7 +12,7 @@ from bench.schema.codec import decode, decode_config
 from bench.schema.config import Protocol, RunConfig, configure
 
 RESULTS = Path(__file__).parents[2] / "results"
-KEPT = sorted(RESULTS.rglob("*.json"))
+KEPT = sorted(path for path in RESULTS.rglob("*.json") if "comparisons" not in path.parts)
 
 
 def config(**settings) -> RunConfig:
