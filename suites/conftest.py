@@ -13,7 +13,8 @@ from bench.commands.closing import summary_lines
 from bench.errors import FtbenchError, RunDidNotFinishError, StoreError
 from bench.launch import clock
 from bench.launch.limit import Limit, largest
-from bench.launch.session import Session, unfinished
+from bench.launch.progress import progress_line, unfinished
+from bench.launch.session import Session
 from bench.launch.work import SCALES, Work
 from bench.schema import RunConfig, RunRecord, Status
 from bench.schema.catalogue import STUDIES, find
@@ -199,7 +200,7 @@ def measure(benchmark: Any, request: pytest.FixtureRequest) -> Measure:
             stored, fresh = session.result(asked)
             found.append(stored.record)
             if not session.stands_in(found[-1]):
-                _say(request, session.progress_line(request.node.name, len(found), rounds, found[-1], fresh=fresh))
+                _say(request, progress_line(request.node.name, len(found), rounds, found[-1], fresh=fresh))
             if found[-1].status is not Status.OK:
                 raise session.end(found[-1])
             clock.advance(clock.step_seconds(found[-1]))
@@ -227,7 +228,7 @@ def find_limit(benchmark: Any, request: pytest.FixtureRequest) -> FindLimit:
             stored, fresh, fitted = session.fits(config.but(**{setting: value}))
             tries.append(stored.record)
             name = f"{request.node.name} {setting}={value}"
-            _say(request, session.progress_line(name, len(tries), 0, stored.record, fresh=fresh))
+            _say(request, progress_line(name, len(tries), 0, stored.record, fresh=fresh))
             return fitted
 
         def search() -> None:

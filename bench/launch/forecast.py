@@ -9,7 +9,8 @@ from bench import store
 from bench.analysis.values import is_answer
 from bench.errors import RunDidNotFinishError
 from bench.launch import machine
-from bench.launch.predict import launcher_for, made_by
+from bench.launch.launchers import launcher_for
+from bench.launch.predict import made_by
 from bench.schema import Kind, RunConfig, RunRecord, Status, gpus
 
 MARGIN = 1.15

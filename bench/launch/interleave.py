@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 from msgspec.structs import replace
 
@@ -23,8 +23,24 @@ SIDES: tuple[Side, Side] = ("old", "new")
 MOST_TRIES = 3
 """How often a pair is made that something else disturbs."""
 
+QUIET_STUDIES = ("numerics",)
+"""Studies of which nothing noisy is judged."""
+
 Told = Callable[[str], None]
 """Takes a line about what happens."""
+
+
+class Processes(Runs, Protocol):
+    """What runs configs in processes, such as `launch.process.Launcher`."""
+
+    def close(self) -> None:
+        """Let the process go from which runs are forked; the next run gets a new one."""
+        ...
+
+
+def is_noisy(config: RunConfig) -> bool:
+    """Tell whether numbers of a config's runs differ by chance."""
+    return config.study not in QUIET_STUDIES
 
 
 class Step(NamedTuple):
@@ -70,12 +86,15 @@ class _Pair:
 class Interleaver:
     """Runs steps, each in its side's environment, and keeps their records below a folder for each side.
 
+    What is noisy never shares the process it is forked from with another run: where things lie in its memory is chance,
+    and would stay with one side as if its version had made it so.
+
     Half a pair that an earlier attempt left is made anew, as a whole: its halves would be far apart. So is a pair that
     something else disturbed, three times at most. `tested` says of each side what is compared.
     """
 
     roots: Mapping[Side, Path]
-    runs: Mapping[Side, Runs]
+    runs: Mapping[Side, Processes]
     comparison: str
     under_test: Sequence[str]
     told: Told
@@ -127,13 +146,15 @@ class Interleaver:
     def _run(self, step: Step, words: str) -> None:
         begun = time.monotonic()
         record = self.runs[step.side].run(step.config)
+        if is_noisy(step.config):
+            self.runs[step.side].close()
         turn = Turn(
             comparison=self.comparison, attempt=self.attempt, stage=step.stage, number=step.number,
             position=self._position, under_test=",".join(self.under_test), tested=self.tested.get(step.side, ""),
         )  # fmt: skip
         store.save(replace(record, environment={**record.environment, **turn.facts()}), self.roots[step.side])
         self._position += 1
-        if step.stage is not Stage.WARM_UP:  # which imports torch as well
+        if step.stage is not Stage.WARM_UP:  # for which files were read from the disk
             self._seconds.setdefault(step.config.case, []).append(time.monotonic() - begun)
         self.told(f"{words} {step.side} {step.config.case} {step.stage} {step.number}: {_ending(record)}")
 

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench import cache, store
+from bench import store
 from bench.launch import journal, machine
 from bench.launch.aftermath import utc_now
+from bench.launch.launchers import launcher_for
 from bench.launch.process import Launcher
-from bench.launch.workers import PREDICTED, Isolation, isolation_for
 from bench.schema import Kind, RunConfig, RunRecord, Status
 from bench.schema.record import Number
 
@@ -20,7 +20,7 @@ def predict_one(config: RunConfig, results: Path | None = None) -> store.Stored:
 
     A record that is not kept has an empty path. Raises `StoreError` where it cannot be kept.
     """
-    with launcher_for(config.device, "spawn") as launcher:  # which imports no more than this run needs
+    with launcher_for(config.device, isolation="spawn") as launcher:  # which imports no more than this run needs
         return made_by(launcher, config, results)
 
 
@@ -32,17 +32,6 @@ def predict_all(configs: Iterable[RunConfig], results: Path | None) -> Iterator[
             if config.device not in launchers:
                 launchers[config.device] = stack.enter_context(launcher_for(config.device))
             yield made_by(launchers[config.device], config, results)
-
-
-def launcher_for(device: str, isolation: Isolation | None = None) -> Launcher:
-    """Return what predicts runs on a device; close it in the end."""
-    return Launcher(
-        device=machine.device_slug(device),
-        machine=machine.software(),
-        isolation=isolation or isolation_for(device),
-        worker=PREDICTED,
-        variables=cache.variables(),
-    )
 
 
 def made_by(launcher: Launcher, config: RunConfig, results: Path | None) -> store.Stored:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench import cache, store
-from bench.launch import machine
+from bench import store
 from bench.launch.fetch import Supplies
+from bench.launch.launchers import launcher_for
 from bench.launch.predict import made_by, predict_one
-from bench.launch.process import Launcher
 from bench.launch.sweep import locked
-from bench.launch.workers import REAL, isolation_for
 from bench.schema import RunConfig
 from bench.schema.catalogue import is_predicted
 
@@ -24,15 +22,5 @@ def rerun(config: RunConfig, results: Path, data_dir: Path | None) -> store.Stor
     if is_predicted(config.device):
         return predict_one(config, results)
     Supplies(data_dir).try_to_bring(config.model, config.task)
-    with locked(results), _launcher(config.device, data_dir) as launcher:
+    with locked(results), launcher_for(config.device, data_dir=data_dir) as launcher:
         return made_by(launcher, config, results)
-
-
-def _launcher(device: str, data_dir: Path | None) -> Launcher:
-    return Launcher(
-        device=machine.device_slug(device),
-        machine=machine.facts(),
-        isolation=isolation_for(device),
-        worker=REAL,
-        variables=cache.variables(data_dir),
-    )

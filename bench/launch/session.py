@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 from bench import cache, store
-from bench.analysis.values import is_answer, value
+from bench.analysis.values import is_answer
 from bench.errors import BadValueError, NotFetchedError, RunDidNotFinishError, StoreError
 from bench.launch import machine
 from bench.launch.fetch import Supplies, fetch, without_fetching
-from bench.launch.forecast import Forecasts, NotTriedError, far_beyond, needed
+from bench.launch.forecast import Forecasts, NotTriedError, far_beyond
+from bench.launch.launchers import launcher_for, slug_for
 from bench.launch.plan import Plan
-from bench.launch.process import Launcher
+from bench.launch.progress import unfinished
 from bench.launch.sweep import Repeat, Sweep, locked
 from bench.launch.work import Work, choose
-from bench.launch.workers import DRY, PREDICTED, REAL, Isolation, isolation_for
+from bench.launch.workers import Isolation
 from bench.schema import Kind, RunConfig, RunRecord, Status
 from bench.schema.catalogue import is_predicted
 from bench.schema.models import MODELS
-
-DRY_DEVICE = "dry"
 
 
 class Options(Protocol):
@@ -97,7 +95,12 @@ class Session:
         self._open.enter_context(locked(self._root))
         if not self._options.dry_run and not self.work.predicted:
             self._supplies.bring(self.work.model, self.work.task)
-        launcher = self._open.enter_context(self._launcher())
+        launcher = self._open.enter_context(launcher_for(
+            self.work.device,
+            isolation=self._options.isolation,
+            data_dir=self._options.data_dir,
+            dry=self._options.dry_run,
+        ))  # fmt: skip
         stack = machine.stack()
         if self._is_on_gpu():
             self._forecasts = self._open.enter_context(closing(Forecasts.for_this_gpu(self._root)))
@@ -137,17 +140,7 @@ class Session:
             return {}
 
     def _device_slug(self) -> str:
-        return DRY_DEVICE if self._options.dry_run else machine.device_slug(self.work.device)
-
-    def _launcher(self) -> Launcher:
-        real = PREDICTED if self.work.predicted else REAL
-        return Launcher(
-            device=self._device_slug(),
-            machine=machine.software() if self.work.predicted else machine.facts(),
-            isolation=self._options.isolation or isolation_for(self.work.device),
-            worker=DRY if self._options.dry_run else real,
-            variables=cache.variables(self._options.data_dir),
-        )
+        return slug_for(self.work.device, dry=self._options.dry_run)
 
     def _kinds(self) -> tuple[Kind, ...]:
         if self._options.dry_run:
@@ -223,23 +216,6 @@ class Session:
         """Say what a session with these options would run, what it should need and how long it should take."""
         return self.plan.lines(on_gpu=self._is_on_gpu(), simulates=self.predicts or self._options.dry_run)
 
-    def progress_line(self, name: str, number: int, rounds: int, record: RunRecord, *, fresh: bool) -> str:
-        """Say in a line how a run ended; `rounds` 0 for one of unknown many."""
-        said = [f"  {name} {number}/{rounds}: {record.status}" if rounds else f"  {name}: {record.status}"]
-        if record.failure:
-            said = [f"{said[0]} in {record.failure.phase}"]
-        if record.kind is Kind.PREDICTED and is_answer(record):
-            said.append(f"predicted {needed(record)}")
-        elif record.failure:
-            said = [f"{said[0]}: {record.failure.message}"]
-        for metric, words in SPOKEN.items():
-            found = value(record, metric)
-            if found is not None and math.isfinite(found):
-                said.append(words.format(found))
-        if not fresh:
-            said.append("kept from before")
-        return ", ".join(said)
-
     def closing_lines(self) -> Iterator[str]:
         """Say where the records are, and how to make kept ones again."""
         if self._kept:
@@ -252,22 +228,3 @@ class Session:
         yield f"Records are below {self._root}/; see them with: ftbench show, table, site."
         others = "attribution" if self.predicts else "t1, memory, attribution, cost, paging, limits and conditions"
         yield f"ftbench table also has {'predictions and ' if self.predicts else ''}{others}."
-
-
-def unfinished(record: RunRecord) -> RunDidNotFinishError:
-    """Make the error that says how a run ended instead of a measurement."""
-    return RunDidNotFinishError(record.case, record.status, record.failure.message if record.failure else "")
-
-
-SPOKEN: dict[str, Any] = {
-    "train.step_seconds": "{:.3g} s a step",
-    "train.tokens_per_second": "{:.0f} tok/s",
-    "paging.stall": "stall {:.3g} s",
-    "inference.token_seconds": "{:.3g} s a token",
-    "inference.slowdown": "{:.3g} times the base's",
-    "adapters.set_seconds": "{:.3g} s to set",
-    "adapters.mixed_slowdown": "mixed batch {:.3g} times one adapter's",
-    "adapters.base_unchanged": "{:.1%} of the base unchanged",
-    "evaluate.accuracy_before": "accuracy {:.1%} before",
-    "evaluate.accuracy": "{:.1%} after",
-}

@@ -21,7 +21,7 @@ from bench.errors import BadValueError, StoreError
 from bench.launch import environments
 from bench.launch.environments import Environment
 from bench.launch.fetch import Supplies
-from bench.launch.interleave import SIDES, Interleaver, Side, Step, Told, records, steps
+from bench.launch.interleave import SIDES, Interleaver, Side, Step, Told, is_noisy, records, steps
 from bench.launch.machine import device_slug
 from bench.launch.process import Launcher
 from bench.launch.sweep import locked
@@ -38,8 +38,6 @@ EXACT_PAIRS = 2
 """Pairs of a case of which nothing is timed or trained: one to see, one to see it again."""
 FRESH = 10_000
 """Number of the first pair that confirms: far from those that screen, however many there are."""
-UNTIMED = ("numerics",)
-"""Studies of which nothing noisy is judged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +96,8 @@ class Versus:
 
     def _screen(self, comparison: str) -> list[Step]:
         chance = random.Random(comparison)  # noqa: S311
-        timed = [config for config in self.configs if config.study not in UNTIMED]
-        untimed = [config for config in self.configs if config.study in UNTIMED]
+        timed = [config for config in self.configs if is_noisy(config)]
+        untimed = [config for config in self.configs if not is_noisy(config)]
         return [*steps(untimed, range(EXACT_PAIRS), Stage.SCREEN, chance),
                 *steps(timed, range(self.pairs), Stage.SCREEN, chance)]  # fmt: skip
 

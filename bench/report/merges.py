@@ -7,7 +7,8 @@ from typing import Any
 
 from bench.analysis.cases import Case, newest, ran
 from bench.analysis.families import largest, setting
-from bench.report.figures import Chart, drawn, label
+from bench.report import figures
+from bench.report.figures import Chart, drawn, label, row_name
 from bench.report.summary import method_label
 from bench.report.tables import Cell, Column, Table, estimated
 from bench.schema.metrics import METRICS
@@ -92,10 +93,14 @@ def kept_by_way(cases: Sequence[Case]) -> Chart | None:
     if not known:
         return None
     trace = {
-        "type": "bar", "x": [label(text) for text in known], "y": [100 * cell.number for cell in known.values()],
+        "type": "bar", "orientation": "h", "y": [row_name(text) for text in known],
+        "x": [100 * cell.number for cell in known.values()],
         "marker": {"color": [COLOURS.get(held(found[text][0]), OTHER[0]) for text in known]},
     }  # fmt: skip
-    layout = {"yaxis": {"title": {"text": "of the update kept in the weights, %"}}, "showlegend": False}
+    layout = {
+        "xaxis": {"title": {"text": "of the update kept in the weights, %"}}, "showlegend": False,
+        **figures.rows(list(known)),
+    }  # fmt: skip
     worst = max(known, key=lambda text: abs(1 - known[text].number))
     best = min(known, key=lambda text: abs(1 - known[text].number))
     finding = f"Of the update, {known[worst].text} is in the weights merged {worst}, {known[best].text} merged {best}."
@@ -162,14 +167,17 @@ def right_by_way(cases: Sequence[Case]) -> Chart | None:
     chosen = [case for case in _alike(cases, *TRAINING) if estimated(case, "merging.accuracy").is_number]
     if not chosen:
         return None
-    names = [label(name(case)) for case in chosen]
+    names = [name(case) for case in chosen]
     cells = {metric: [estimated(case, metric) for case in chosen] for metric in MODELS}
     traces = [
-        {"type": "bar", "name": text, "x": names, "y": [100 * cell.number for cell in cells[metric]],
-         "marker": {"color": colour}}
+        {"type": "bar", "orientation": "h", "name": text, "y": list(map(row_name, names)),
+         "x": [100 * cell.number for cell in cells[metric]], "marker": {"color": colour}}
         for metric, (text, colour) in MODELS.items()
     ]  # fmt: skip
-    layout = {"yaxis": {"title": {"text": "test items right, %"}, "rangemode": "tozero"}, "barmode": "group"}
+    layout = {
+        "xaxis": {"title": {"text": "test items right, %"}, "rangemode": "tozero"}, "barmode": "group",
+        **figures.rows(names, bars=len(MODELS)),
+    }  # fmt: skip
     finding = _loss_finding(chosen)
     rows = tuple({"way": Cell(name(case)), **{metric: cells[metric][place] for metric in MODELS}}
                  for place, case in enumerate(chosen))  # fmt: skip

@@ -42,6 +42,7 @@ class FindingFact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     acknowledged: bool = False
     old_runs: tuple[str, ...] = ()
     new_runs: tuple[str, ...] = ()
+    asked: str = ""
 
 
 class UnreadableFact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

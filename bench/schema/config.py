@@ -151,6 +151,14 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         return _changed(self.options, known)
 
     @property
+    def asked(self) -> str:
+        """Say what a study was set to, which a case's name has no room for: choices, and what is not at its default."""
+        known = STUDIES[self.study].options if self.study in STUDIES else {}
+        changed = _changed(self.study_options, known)
+        chosen = (name for name in self.study_options if name in changed or (name in known and known[name].choices))
+        return ", ".join(f"{name}={self.study_options[name]}" for name in chosen)
+
+    @property
     def case(self) -> str:
         """Name what is measured: equal for runs that differ only by seed, device or timeout."""
         rank = f"-r{self.options['rank']}" if type(self.options.get("rank")) is int else ""

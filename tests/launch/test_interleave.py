@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from bench.analysis.disturbance import influences
 from bench.analysis.gate.sides import twins
 from bench.launch.interleave import Interleaver, records, steps
+from bench.schema.config import configure
 from bench.schema.pairing import Stage, Turn
 from tests.comparisons import cases, holding
 from tests.records import record
@@ -50,13 +51,18 @@ class Counted:
     def __init__(self, left: list[int]) -> None:
         self.left = left
         self.seen: list[tuple[str, int]] = []
+        self.processes = [0]
 
     def run(self, config):
         if not self.left[0]:
             raise KeyboardInterrupt
         self.left[0] -= 1
         self.seen.append((config.case, config.seed))
+        self.processes[-1] += 1
         return record(config)
+
+    def close(self):
+        self.processes.append(0)
 
 
 def attempt(root: Path, left: int) -> SimpleNamespace:
@@ -91,6 +97,21 @@ def test_it_goes_on_wherever_it_was_stopped(tmp_path, left):
             assert abs(old.position - new.position) == 1
     whole = max(0, left - 2) // 2
     assert second.made == 2 + 16 - 2 * whole
+
+
+def test_what_is_noisy_shares_no_process(tmp_path):
+    """Every timed run is forked from a process of its own: what is chance in one must not stay with a side."""
+    runs = attempt(tmp_path, 100).runs
+    assert {side: max(made.processes) for side, made in runs.items()} == {"old": 1, "new": 1}
+
+
+def test_checks_of_kernels_share_a_process(tmp_path):
+    """Their numbers repeat, there are hundreds, and each would import for seconds what it needs for a hundredth."""
+    checks = [configure(model="none", method="full", task="none", study="numerics", columns=n) for n in (64, 128)]
+    runs = {side: Counted([100]) for side in ("old", "new")}
+    turns = Interleaver({side: tmp_path / side for side in runs}, runs, "c0ffee", ["peft"], lambda _: None)
+    turns.make(list(steps(checks, range(2), Stage.SCREEN, random.Random(1))))
+    assert {side: made.processes for side, made in runs.items()} == {"old": [5], "new": [5]}
 
 
 def test_a_finished_comparison_runs_nothing(tmp_path):

@@ -161,5 +161,5 @@ def _finding(twin: Twin, name: str, ruling: Ruling) -> Finding:
         old=median(old for old, _ in numbers) if numbers else None,
         new=median(new for _, new in numbers) if numbers else None,
         change=ruling.change, relative=ruling.relative, pairs=len(pairs), needed=ruling.needed,
-        old_runs=tuple(run.address for run in olds), new_runs=tuple(run.address for run in news),
+        old_runs=tuple(run.address for run in olds), new_runs=tuple(run.address for run in news), asked=twin.asked,
     )  # fmt: skip

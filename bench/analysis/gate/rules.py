@@ -63,7 +63,7 @@ def exact(metric: Metric, pairs: Sequence[tuple[float, float]]) -> Ruling:
         return Ruling(Verdict.UNCHANGED, f"equal in all {len(pairs)} pairs", _relative(pairs))
     verdicts = {directed(metric, new - old) for old, new in differ}
     verdict = verdicts.pop() if len(verdicts) == 1 else Verdict.CHANGED
-    return Ruling(verdict, f"differs in {len(differ)} of {len(pairs)} pairs, and repeats otherwise", _relative(pairs))
+    return Ruling(verdict, f"differs in {len(differ)} of {len(pairs)} pairs; equal runs repeat it", _relative(pairs))
 
 
 def recurring(metric: Metric, pairs: Sequence[tuple[float, float]]) -> Ruling:

@@ -51,6 +51,11 @@ class Twin:
     olds: tuple[Stored, ...]
     news: tuple[Stored, ...]
 
+    @property
+    def asked(self) -> str:
+        """Say what the case's study was set to; see `RunConfig.asked`."""
+        return (*self.news, *self.olds)[0].record.config.asked
+
     @cached_property
     def pairs(self) -> tuple[Pair, ...]:
         """Runs in turns as they were paired; else the newest run of every seed that both sides have."""

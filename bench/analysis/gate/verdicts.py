@@ -44,8 +44,8 @@ class Finding:
     """One verdict. `old` and `new` are medians in the metric's base unit, `change` is new against old.
 
     `relative` says whether `change` is a share of the old value (0.05: 5 % more) or a difference in the metric's unit.
-    `why` says in words what decided; `needed` how many pairs would tell, where they do not yet. `old_runs` and
-    `new_runs` are the device/case/run of the records it rests on.
+    `asked` is what the case's study was set to. `why` says in words what decided; `needed` how many pairs would tell,
+    where they do not yet. `old_runs` and `new_runs` are the device/case/run of the records it rests on.
     """
 
     case: str
@@ -62,6 +62,12 @@ class Finding:
     old_runs: tuple[str, ...] = ()
     new_runs: tuple[str, ...] = ()
     acknowledged: bool = False
+    asked: str = ""
+
+    @property
+    def title(self) -> str:
+        """Name the case for people."""
+        return f"{self.case} ({self.asked})" if self.asked else self.case
 
 
 class Exit(StrEnum):

@@ -43,6 +43,7 @@ def _finding(found: Finding) -> FindingFact:
         case=found.case, device=found.device, metric=found.metric, verdict=found.verdict.value, why=found.why,
         old=_finite(found.old), new=_finite(found.new), change=_change(found), pairs=found.pairs or None,
         pairs_needed=found.needed, acknowledged=found.acknowledged, old_runs=found.old_runs, new_runs=found.new_runs,
+        asked=found.asked,
     )  # fmt: skip
 
 

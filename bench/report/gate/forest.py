@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench.analysis.gate.verdicts import ALL_CASES, Finding, Verdict
-from bench.report.figures import Chart, drawn, label
+from bench.report import figures
+from bench.report.figures import Chart, drawn, row_name
 from bench.report.gate.verdict_table import URGENCY, change_cell
 from bench.report.tables import Cell, Column, Table
 from bench.schema.metrics import METRICS
 
-ROW_HEIGHT, AROUND = 26, 130
-"""Pixels of a row, and of what is around all of them."""
 MOST = 24
 """Rows that are drawn, the urgent first; tables have all."""
 LOOKS = {
@@ -34,10 +33,8 @@ def forest(name: str, findings: Sequence[Finding]) -> Chart | None:
               if any(one.verdict is verdict for one in drawn_ones)]  # fmt: skip
     layout = {
         "xaxis": {"title": {"text": "new against old, %"}, "zeroline": True, "zerolinewidth": 2},
-        "yaxis": {"autorange": "reversed", "automargin": True, "type": "category",
-                  "categoryarray": [label(_row(one)) for one in drawn_ones], "categoryorder": "array"},
-        "height": ROW_HEIGHT * len(drawn_ones) + AROUND,
-    }  # fmt: skip
+        **figures.rows([_row(one) for one in drawn_ones]),
+    }
     columns = (Column("what", "metric and case"), Column("verdict", "verdict"), Column("change", "change"))
     rows = tuple({"what": Cell(_row(one)), "verdict": Cell(one.verdict), "change": change_cell(one)} for one in known)
     worst = known[0]
@@ -48,14 +45,14 @@ def forest(name: str, findings: Sequence[Finding]) -> Chart | None:
 
 
 def _row(one: Finding) -> str:
-    return f"{METRICS[one.metric].label}, {one.case}"
+    return f"{METRICS[one.metric].label}, {one.title}"
 
 
 def _points(verdict: Verdict, found: Sequence[Finding]) -> dict[str, Any]:
     colour, symbol = LOOKS[verdict]
     changes = [one.change for one in found if one.change]
     return {
-        "type": "scatter", "mode": "markers", "name": verdict.value, "y": [label(_row(one)) for one in found],
+        "type": "scatter", "mode": "markers", "name": verdict.value, "y": [row_name(_row(one)) for one in found],
         "x": [100 * change.value for change in changes], "marker": {"color": colour, "symbol": symbol, "size": 10},
         "error_x": {
             "type": "data", "symmetric": False, "thickness": 1.5,

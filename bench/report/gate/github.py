@@ -37,7 +37,7 @@ def _commands(comparison: Comparison) -> Iterator[str]:
 
 def _command(level: str, found: Finding) -> str:
     title = _property(f"{found.verdict}: {found.metric}")
-    return f"::{level} title={title}::{_data(f'{found.case} on {found.device}: {found.why}')}"
+    return f"::{level} title={title}::{_data(f'{found.title} on {found.device}: {found.why}')}"
 
 
 def _data(text: str) -> str:

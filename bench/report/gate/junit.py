@@ -49,9 +49,11 @@ def _properties(case: Xml.Element, found: Finding) -> None:
     if found.change:
         numbers |= {"change": found.change.value, "change.low": found.change.low, "change.high": found.change.high}
     known = {"verdict": found.verdict.value, **{name: number for name, number in numbers.items() if number is not None}}
+    if found.asked:
+        known["asked"] = found.asked
     holder = Xml.SubElement(case, "properties")
     for name, fact in known.items():
-        Xml.SubElement(holder, "property", name=name, value=str(fact))
+        Xml.SubElement(holder, "property", name=name, value=_legal(str(fact)))
 
 
 def _legal(text: str) -> str:

@@ -25,7 +25,7 @@ def _finding(one: FindingFact) -> Finding:
     return Finding(
         one.case, one.device, one.metric, Verdict(one.verdict), one.why, one.old, one.new,
         _estimate(change) if change else None, change is None or change.of == SHARE, one.pairs or 0, one.pairs_needed,
-        acknowledged=one.acknowledged,
+        acknowledged=one.acknowledged, asked=one.asked,
     )  # fmt: skip
 
 

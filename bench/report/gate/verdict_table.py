@@ -73,7 +73,7 @@ def _row(found: Finding) -> dict[str, Cell]:
     known = " (acknowledged)" if found.acknowledged else ""
     return {
         "verdict": Cell(f"{found.verdict}{known}"),
-        "case": Cell(found.case),
+        "case": Cell(found.title),
         "metric": Cell(found.metric),
         "old": _number(found, found.old, found.old_runs),
         "new": _number(found, found.new, found.new_runs),

@@ -19,6 +19,7 @@ from bench.report.gate import document, github, junit, verdict_table
 from bench.report.render import to_text
 from bench.schema import Failure, Status
 from bench.schema.comparison import COMPARISON_FORMAT, decode
+from bench.schema.config import configure
 from bench.store import Unreadable
 from tests.comparisons import cases, sides, slower
 
@@ -40,7 +41,11 @@ def mixed() -> Comparison:
 
 def odd(words: str, count: int = 1) -> Comparison:
     """A comparison whose findings say `words` wherever they can."""
-    found = [Finding(words, words, "train.step_seconds", verdict, words) for verdict in Verdict for _ in range(count)]
+    found = [
+        Finding(words, words, "train.step_seconds", verdict, words, asked=words)
+        for verdict in Verdict
+        for _ in range(count)
+    ]
     side = Side(words, (), (Unreadable(Path("x.json"), words),))
     return Comparison(side, side, tuple(found), strict=False)
 
@@ -53,6 +58,17 @@ def test_the_table_shows_what_is_urgent_first(mixed):
     assert "unchanged and not shown" in text
     rows = verdict_table.table(mixed, unchanged=True).rows
     assert len(rows) == len(mixed.findings)
+
+
+def test_a_check_of_a_kernel_is_named_by_what_was_computed(mixed):
+    """Names of such cases differ in their digits alone; tables and charts say which operation and format it was."""
+    asked = configure(model="none", method="full", task="none", study="numerics", operation="merge", columns=100)
+    found = Finding("numerics-none", "cpu", "numerics.wrong", Verdict.IMPROVED, "", asked=asked.asked)
+    row = verdict_table.findings_table("", [found]).rows[0]
+
+    assert row["case"].value == "numerics-none (operation=merge, format=nf4, columns=100)"
+    assert configure(model="smollm2-135m", method="lora", task="addition").asked == ""
+    assert {one.asked for one in mixed.findings} == {""}
 
 
 def test_the_json_holds_every_finding_with_its_runs(mixed):
