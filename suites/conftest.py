@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,10 @@ from bench.commands.closing import summary_lines
 from bench.errors import FtbenchError, RunDidNotFinishError, StoreError
 from bench.launch import clock
 from bench.launch.limit import Limit, largest
+from bench.launch.plan import Plan
 from bench.launch.progress import progress_line, unfinished
 from bench.launch.session import Session
+from bench.launch.shard import Shard
 from bench.launch.work import SCALES, Work
 from bench.schema import RunConfig, RunRecord, Status
 from bench.schema.catalogue import STUDIES, find
@@ -48,6 +50,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--find-limit", action="store_true", help="search the largest batch and longest sequence that fit")
     group.addoption("--oversubscribe", action="store_true", help="really run a GPU out of room for managed memory")
     group.addoption("--try-anyway", action="store_true", help="run also what is predicted not to fit the GPU by far")
+    group.addoption("--shard", metavar="I/N", help="the I-th of N parts of the cases, one for every machine")
     group.addoption("--plan", type=Path, metavar="FILE", help="with --collect-only, write what would be run to FILE")
     group.addoption("--dry-run", action="store_true", help="run the whole chain with made-up numbers")
 
@@ -58,6 +61,7 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError("runs in parallel would disturb each other's numbers; leave -n out.")
     try:
         config.stash[SESSION] = Session.from_options(config.option)
+        config.stash[SHARD] = Shard.parse(config.option.shard) if config.option.shard is not None else None
     except FtbenchError as error:
         raise pytest.UsageError(str(error)) from None
 
@@ -97,7 +101,28 @@ def _parts(value: object) -> list[object]:
     return list(value.values()) if isinstance(value, dict) else [value]
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None]:
+    """Mark what measures; of what is left after -k and -m, keep this part."""
+    _mark(config, items)
+    yield
+    if shard := config.stash[SHARD]:
+        mine = _suites(items)
+        taken = shard.takes([_cases(item, config) for item in mine])
+        others = [item for item, is_taken in zip(mine, taken, strict=True) if not is_taken]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item not in others]
+
+
+def _cases(item: pytest.Function, config: pytest.Config) -> Hashable:
+    """Return what a test measures, which tests of the same cases share; of one that is skipped, its name."""
+    plan = config.stash[SESSION].new_plan()
+    if not item.get_closest_marker("skip"):
+        _plan(item, plan, config)
+    return tuple(one.case for one in plan.configs()) or item.nodeid
+
+
+def _mark(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
     for item in _suites(items):
         item.add_marker(pytest.mark.benchmark(timer=clock.trained_seconds))
         if not _is_asked_for(config) and not config.option.collectonly:
@@ -114,15 +139,20 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     for item in _suites(session.items):
         if item.get_closest_marker("skip"):
             continue
-        parameters = item.callspec.params if hasattr(item, "callspec") else {}
-        planned = {"measure": here.plan.planner(item.name), "find_limit": here.plan.search_planner(item.name)}
-        given = {**planned, "work": here.work, "pytestconfig": session.config, **parameters}
-        try:
-            item.obj(**{name: given[name] for name in inspect.signature(item.obj).parameters})
-        except FtbenchError as error:
-            raise pytest.UsageError(f"{item.name}: {error}") from None
+        _plan(item, here.plan, session.config)
     if file := session.config.option.plan:
         file.write_bytes(encode_configs(here.plan.configs()))
+
+
+def _plan(item: pytest.Function, plan: Plan, config: pytest.Config) -> None:
+    """Note in `plan` what a test would measure."""
+    parameters = item.callspec.params if hasattr(item, "callspec") else {}
+    planned = {"measure": plan.planner(item.name), "find_limit": plan.search_planner(item.name)}
+    given = {**planned, "work": config.stash[SESSION].work, "pytestconfig": config, **parameters}
+    try:
+        item.obj(**{name: given[name] for name in inspect.signature(item.obj).parameters})
+    except FtbenchError as error:
+        raise pytest.UsageError(f"{item.name}: {error}") from None
 
 
 def pytest_runtestloop(session: pytest.Session) -> None:
@@ -282,5 +312,6 @@ def pytest_benchmark_update_machine_info(machine_info: dict[str, object]) -> Non
 
 
 SESSION = pytest.StashKey[Session]()
+SHARD = pytest.StashKey[Shard | None]()
 SUITES = pytest.StashKey[frozenset[str]]()
 MEASURED = "ftbench.measured"

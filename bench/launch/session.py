@@ -55,7 +55,7 @@ class Session:
         self._root = options.results or Path("dry-results" if options.dry_run else "results")
         self._repeat = Repeat.parse(rerun=options.rerun, retry=options.retry)
         self._supplies = Supplies(options.data_dir)
-        self.plan = Plan(self._root, self._device_slug(), self.rounds)
+        self.plan = self.new_plan()
         self._kept = 0
         self._sweep: Sweep | None = None
         self._forecasts: Forecasts | None = None
@@ -211,6 +211,10 @@ class Session:
         told = self._forecast(config)
         ending = "; not run, --try-anyway runs it" if told and self._is_not_worth_trying(told.record) else ""
         return f"  {name}: {news}{ending}"
+
+    def new_plan(self) -> Plan:
+        """Return an empty plan of this session."""
+        return Plan(self._root, self._device_slug(), self.rounds)
 
     def plan_lines(self) -> Iterator[str]:
         """Say what a session with these options would run, what it should need and how long it should take."""

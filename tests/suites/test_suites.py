@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -73,6 +74,20 @@ def test_the_plan_is_printed_and_nothing_is_run(tmp_path):
     assert "test_learning[qlora]: 1 x smollm2-135m-qlora-r16" in done.stdout
     assert "6 cases, 12 runs" in done.stdout
     assert not (tmp_path / "none").exists()
+
+
+def test_two_machines_make_a_sweep_between_them(tmp_path):
+    """Parts of what -k selects share no case; their folders, copied into one, are what one machine would have made."""
+    parts = [tmp_path / number for number in "12"]
+    for part in parts:
+        words = "--shard", f"{part.name}/2", "-k", "not full"
+        assert suites("--benchmark-only", "--dry-run", "--results", part, *words).returncode == 0
+        shutil.copytree(part, tmp_path / "all", dirs_exist_ok=True)
+    first, second = ({run.record.case for run in store.read(part)[0]} for part in parts)
+    whole, unreadable = store.read(tmp_path / "all")
+
+    assert (len(first), len(second), first & second) == (2, 2, set())
+    assert (len(whole), unreadable) == (8, [])
 
 
 def test_without_being_asked_nothing_is_measured(tmp_path):
@@ -236,6 +251,7 @@ def test_second(measure, work):
         (["--rounds", "0"], "--rounds 0 is below 1"),
         (["--retry", "omm"], "names no status"),
         (["--data-dir", "nowhere"], "is no folder"),
+        (["--shard", "3/2"], "--shard '3/2' is not I/N"),
     ],
 )
 def test_a_mistake_is_one_line(tmp_path, arguments, words):
