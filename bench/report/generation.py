@@ -7,7 +7,8 @@ from typing import Any
 
 from bench.analysis.cases import Case, newest, ran
 from bench.analysis.families import largest
-from bench.report.figures import Chart, drawn, label
+from bench.report import figures
+from bench.report.figures import Chart, drawn, row_name
 from bench.report.merges import BASES, adapter_on_layers, base_label
 from bench.report.tables import Cell, Column, Table, estimated
 from bench.schema.metrics import METRICS
@@ -15,8 +16,6 @@ from bench.schema.metrics import METRICS
 STUDY = "inference"
 STATES: Mapping[str, str] = {"base": "base alone", "unmerged": "unmerged", "merged": "merged"}
 COLOURS = {"base": "#999999", "unmerged": "#0072B2", "merged": "#D55E00"}
-ROW_HEIGHT, AROUND = 24, 110
-"""Pixels of a row of points, and of what is around all of them."""
 SLOWDOWN = "inference.slowdown"
 SPEEDS = {
     "inference.base_tokens_per_second": ("base", "#999999"),
@@ -69,7 +68,7 @@ def slowdowns(cases: Sequence[Case]) -> Chart | None:
         return None
     trace = {
         "type": "scatter", "mode": "markers", "x": [cell.number for _, cell in known.values()],
-        "y": [label(text) for text in known],
+        "y": [row_name(text) for text in known],
         "marker": {"size": 11, "color": [COLOURS[state(case)] for case, _ in known.values()]},
         "error_x": {"type": "data", "symmetric": False,
                     "array": [_reach(cell.high, cell) for _, cell in known.values()],
@@ -77,9 +76,8 @@ def slowdowns(cases: Sequence[Case]) -> Chart | None:
     }  # fmt: skip
     layout = {
         "xaxis": {"title": {"text": "time per token, × the base's"}},
-        "yaxis": {"autorange": "reversed", "automargin": True},
-        "height": ROW_HEIGHT * len(known) + AROUND,
         "showlegend": False,
+        **figures.rows(list(known)),
     }
     rows = tuple({"case": Cell(text), "slowdown": cell} for text, (_, cell) in known.items())
     columns = (Column("case", "what generates"), Column("slowdown", "against its base", METRICS[SLOWDOWN].about))

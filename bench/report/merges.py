@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
 from bench.analysis.cases import Case, newest, ran
@@ -209,12 +210,12 @@ def drifts(cases: Sequence[Case]) -> Chart | None:
         return None
     traces = [
         {"type": "scatter", "mode": "lines+markers", "name": label(text), "x": list(range(1, len(values) + 1)),
-         "y": [None if value is None else 100 * value for value in values]}
-        for text, values in known.items()
+         "y": [None if value is None else 100 * value for value in values], "line": {"color": colour, "dash": dash}}
+        for (text, values), (colour, dash) in zip(known.items(), cycle(figures.RUN_LOOKS), strict=False)
     ]  # fmt: skip
     layout = {
         "xaxis": {"title": {"text": "rounds of merging and taking out again"}},
-        "yaxis": {"title": {"text": "drift of the base, % of its norm"}, "type": "log"},
+        "yaxis": {"title": {"text": "drift of the base, % of its norm"}, "type": "log", "exponentformat": "power"},
     }
     cells = {text: [Cell(value, "%") if value else Cell(None, "%", brief="0") for value in values]
              for text, values in known.items()}  # fmt: skip

@@ -35,4 +35,5 @@ def files(results: Results) -> Iterator[tuple[str, str]]:
 
 def _said(fact: ComparisonFact) -> str:
     """Say what a comparison compared, and how it ended."""
-    return f"{fact.old.name} against {fact.new.name}: {ending_of(fact)}. {'; '.join(differences(fact))}."
+    apart = "; ".join(differences(fact)) or "Nothing differs between the sides: whatever is found is noise"
+    return f"{fact.old.name} against {fact.new.name}: {ending_of(fact)}. {apart}."
