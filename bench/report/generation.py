@@ -75,9 +75,8 @@ def slowdowns(cases: Sequence[Case]) -> Chart | None:
                     "arrayminus": [_reach(cell.low, cell) for _, cell in known.values()]},
     }  # fmt: skip
     layout = {
-        "xaxis": {"title": {"text": "time per token, × the base's"}},
         "showlegend": False,
-        **figures.rows(list(known)),
+        **figures.rows(list(known), "time per token, × the base's"),
     }
     rows = tuple({"case": Cell(text), "slowdown": cell} for text, (_, cell) in known.items())
     columns = (Column("case", "what generates"), Column("slowdown", "against its base", METRICS[SLOWDOWN].about))

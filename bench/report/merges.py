@@ -98,10 +98,7 @@ def kept_by_way(cases: Sequence[Case]) -> Chart | None:
         "x": [100 * cell.number for cell in known.values()],
         "marker": {"color": [COLOURS.get(held(found[text][0]), OTHER[0]) for text in known]},
     }  # fmt: skip
-    layout = {
-        "xaxis": {"title": {"text": "of the update kept in the weights, %"}}, "showlegend": False,
-        **figures.rows(list(known)),
-    }  # fmt: skip
+    layout = {"showlegend": False, **figures.rows(list(known), "of the update kept in the weights, %")}
     worst = max(known, key=lambda text: abs(1 - known[text].number))
     best = min(known, key=lambda text: abs(1 - known[text].number))
     finding = f"Of the update, {known[worst].text} is in the weights merged {worst}, {known[best].text} merged {best}."
@@ -175,10 +172,7 @@ def right_by_way(cases: Sequence[Case]) -> Chart | None:
          "x": [100 * cell.number for cell in cells[metric]], "marker": {"color": colour}}
         for metric, (text, colour) in MODELS.items()
     ]  # fmt: skip
-    layout = {
-        "xaxis": {"title": {"text": "test items right, %"}, "rangemode": "tozero"}, "barmode": "group",
-        **figures.rows(names, bars=len(MODELS)),
-    }  # fmt: skip
+    layout = {"barmode": "group", **figures.rows(names, "test items right, %", bars=len(MODELS))}
     finding = _loss_finding(chosen)
     rows = tuple({"way": Cell(name(case)), **{metric: cells[metric][place] for metric in MODELS}}
                  for place, case in enumerate(chosen))  # fmt: skip

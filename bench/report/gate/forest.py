@@ -31,10 +31,7 @@ def forest(name: str, findings: Sequence[Finding]) -> Chart | None:
     drawn_ones = known[:MOST]
     traces = [_points(verdict, [one for one in drawn_ones if one.verdict is verdict]) for verdict in LOOKS
               if any(one.verdict is verdict for one in drawn_ones)]  # fmt: skip
-    layout = {
-        "xaxis": {"title": {"text": "new against old, %"}, "zeroline": True, "zerolinewidth": 2},
-        **figures.rows([_row(one) for one in drawn_ones]),
-    }
+    layout = figures.rows([_row(one) for one in drawn_ones], "new against old, %")
     columns = (Column("what", "metric and case"), Column("verdict", "verdict"), Column("change", "change"))
     rows = tuple({"what": Cell(_row(one)), "verdict": Cell(one.verdict), "change": change_cell(one)} for one in known)
     worst = known[0]

@@ -103,16 +103,19 @@ def test_a_served_site_is_there_for_this_machine_alone(tmp_path: Path) -> None:
     root = filled(tmp_path / "results", record(fixed_shape("lora")))
     command = [sys.executable, "-m", "bench", "site", "--results", root, "--output", tmp_path / "site", "--serve"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as served:
-        assert served.stdout is not None
-        address = served.stdout.readline().strip()
-        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", address)
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                with urllib.request.urlopen(f"{address}index.html", timeout=5) as answer:  # noqa: S310 (our own)
-                    assert b"side by side" in answer.read()
-                break
-            except OSError:
-                assert time.monotonic() < deadline
-        os.kill(served.pid, signal.SIGINT)
-        assert served.wait(timeout=20) == 130
+        try:
+            assert served.stdout is not None
+            address = served.stdout.readline().strip()
+            assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", address)
+            deadline = time.monotonic() + 20
+            while True:
+                try:
+                    with urllib.request.urlopen(f"{address}index.html", timeout=5) as answer:  # noqa: S310 (our own)
+                        assert b"side by side" in answer.read()
+                    break
+                except OSError:
+                    assert time.monotonic() < deadline
+            os.kill(served.pid, signal.SIGINT)
+            assert served.wait(timeout=20) == 130
+        finally:
+            served.kill()
