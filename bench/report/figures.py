@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import html
 import json
-import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -47,31 +46,6 @@ class Chart:
 def label(text: str) -> str:
     """Escape text for Plotly, so that it shows literally."""
     return html.escape(text, quote=False)
-
-
-NAME_WIDTH, TITLE_WIDTH = 28, 18
-"""Letters of a line of a row's name and of the axis' title, so that a phone has room for the row."""
-LINE_HEIGHT, BETWEEN, AROUND = 17, 12, 130
-"""Pixels of a line, between rows, and around all of them."""
-
-
-def row_name(text: str) -> str:
-    """Escape the name of a row and break it into short lines."""
-    return _broken(text, NAME_WIDTH)
-
-
-def _broken(text: str, width: int) -> str:
-    return "<br>".join(map(label, textwrap.wrap(text, width)))
-
-
-def rows(names: Sequence[str], axis: str, bars: int = 1) -> dict[str, Any]:
-    """Return the layout of named rows one below the other, the first on top, of `bars` bars each, over `axis`."""
-    shown = [row_name(name) for name in names]
-    lines = max(bars, *(name.count("<br>") + 1 for name in shown))
-    upright = {"autorange": "reversed", "automargin": True, "type": "category", "categoryarray": shown,
-               "categoryorder": "array"}  # fmt: skip
-    level = {"title": {"text": _broken(axis, TITLE_WIDTH)}, "zeroline": True, "zerolinewidth": 2}
-    return {"xaxis": level, "yaxis": upright, "height": (LINE_HEIGHT * lines + BETWEEN) * len(shown) + AROUND}
 
 
 def tradeoff(found: Comparison, key: str) -> Chart | None:

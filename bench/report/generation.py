@@ -7,9 +7,9 @@ from typing import Any
 
 from bench.analysis.cases import Case, newest, ran
 from bench.analysis.families import largest
-from bench.report import figures
-from bench.report.figures import Chart, drawn, row_name
+from bench.report.figures import Chart, drawn
 from bench.report.merges import BASES, adapter_on_layers, base_label
+from bench.report.named_rows import row_layout, row_name
 from bench.report.tables import Cell, Column, Table, estimated
 from bench.schema.metrics import METRICS
 
@@ -76,7 +76,7 @@ def slowdowns(cases: Sequence[Case]) -> Chart | None:
     }  # fmt: skip
     layout = {
         "showlegend": False,
-        **figures.rows(list(known), "time per token, × the base's"),
+        **row_layout(list(known), "time per token, × the base's"),
     }
     rows = tuple({"case": Cell(text), "slowdown": cell} for text, (_, cell) in known.items())
     columns = (Column("case", "what generates"), Column("slowdown", "against its base", METRICS[SLOWDOWN].about))

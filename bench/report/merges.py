@@ -8,8 +8,8 @@ from typing import Any
 
 from bench.analysis.cases import Case, newest, ran
 from bench.analysis.families import largest, setting
-from bench.report import figures
-from bench.report.figures import Chart, drawn, label, row_name
+from bench.report.figures import RUN_LOOKS, Chart, drawn, label
+from bench.report.named_rows import row_layout, row_name
 from bench.report.summary import method_label
 from bench.report.tables import Cell, Column, Table, estimated
 from bench.schema.metrics import METRICS
@@ -98,7 +98,7 @@ def kept_by_way(cases: Sequence[Case]) -> Chart | None:
         "x": [100 * cell.number for cell in known.values()],
         "marker": {"color": [COLOURS.get(held(found[text][0]), OTHER[0]) for text in known]},
     }  # fmt: skip
-    layout = {"showlegend": False, **figures.rows(list(known), "of the update kept in the weights, %")}
+    layout = {"showlegend": False, **row_layout(list(known), "of the update kept in the weights, %")}
     worst = max(known, key=lambda text: abs(1 - known[text].number))
     best = min(known, key=lambda text: abs(1 - known[text].number))
     finding = f"Of the update, {known[worst].text} is in the weights merged {worst}, {known[best].text} merged {best}."
@@ -172,7 +172,7 @@ def right_by_way(cases: Sequence[Case]) -> Chart | None:
          "x": [100 * cell.number for cell in cells[metric]], "marker": {"color": colour}}
         for metric, (text, colour) in MODELS.items()
     ]  # fmt: skip
-    layout = {"barmode": "group", **figures.rows(names, "test items right, %", bars=len(MODELS))}
+    layout = {"barmode": "group", **row_layout(names, "test items right, %", bars=len(MODELS))}
     finding = _loss_finding(chosen)
     rows = tuple({"way": Cell(name(case)), **{metric: cells[metric][place] for metric in MODELS}}
                  for place, case in enumerate(chosen))  # fmt: skip
@@ -205,7 +205,7 @@ def drifts(cases: Sequence[Case]) -> Chart | None:
     traces = [
         {"type": "scatter", "mode": "lines+markers", "name": label(text), "x": list(range(1, len(values) + 1)),
          "y": [None if value is None else 100 * value for value in values], "line": {"color": colour, "dash": dash}}
-        for (text, values), (colour, dash) in zip(known.items(), cycle(figures.RUN_LOOKS), strict=False)
+        for (text, values), (colour, dash) in zip(known.items(), cycle(RUN_LOOKS), strict=False)
     ]  # fmt: skip
     layout = {
         "xaxis": {"title": {"text": "rounds of merging and taking out again"}},

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench.analysis.gate.verdicts import ALL_CASES, Finding, Verdict
-from bench.report import figures
-from bench.report.figures import Chart, drawn, row_name
+from bench.report.figures import Chart, drawn
 from bench.report.gate.verdict_table import URGENCY, change_cell
+from bench.report.named_rows import row_layout, row_name
 from bench.report.tables import Cell, Column, Table
 from bench.schema.metrics import METRICS
 
@@ -31,7 +31,7 @@ def forest(name: str, findings: Sequence[Finding]) -> Chart | None:
     drawn_ones = known[:MOST]
     traces = [_points(verdict, [one for one in drawn_ones if one.verdict is verdict]) for verdict in LOOKS
               if any(one.verdict is verdict for one in drawn_ones)]  # fmt: skip
-    layout = figures.rows([_row(one) for one in drawn_ones], "new against old, %")
+    layout = row_layout([_row(one) for one in drawn_ones], "new against old, %")
     columns = (Column("what", "metric and case"), Column("verdict", "verdict"), Column("change", "change"))
     rows = tuple({"what": Cell(_row(one)), "verdict": Cell(one.verdict), "change": change_cell(one)} for one in known)
     worst = known[0]

@@ -34,27 +34,23 @@ def test_many_items_are_made_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {*parallel.mapped(lambda _: os.getpid(), many[:-1])} == {os.getpid()}
 
 
-def test_what_goes_wrong_in_a_fork_is_raised_here() -> None:
-    """An error keeps its kind and words on the way from the fork."""
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (BadValueError("five is no page"), "five is no page"),
+        (UnknownNameError("metric", "loos", ["loss"]), "unknown metric 'loos'"),
+    ],
+    ids=["sent as it is", "made of more than its words"],
+)
+def test_what_goes_wrong_in_a_fork_is_raised_here(error: Exception, words: str) -> None:
+    """An error keeps its kind and words, also one whose constructor takes more than its words."""
 
     def work(item: int) -> int:
         if item == 5:
-            raise BadValueError("five is no page")
+            raise error
         return item
 
-    with pytest.raises(BadValueError, match="five is no page"):
-        list(parallel.forked(work, range(10), 2))
-
-
-def test_an_error_that_cannot_be_sent_is_raised_here_too() -> None:
-    """An error whose constructor takes more than its words arrives as itself."""
-
-    def work(item: int) -> int:
-        if item == 5:
-            raise UnknownNameError("metric", "loos", ["loss"])
-        return item
-
-    with pytest.raises(UnknownNameError, match="unknown metric 'loos'"):
+    with pytest.raises(type(error), match=words):
         list(parallel.forked(work, range(10), 2))
 
 
