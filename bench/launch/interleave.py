@@ -145,6 +145,8 @@ class Interleaver:
 
     def _run(self, step: Step, words: str) -> None:
         begun = time.monotonic()
+        if is_noisy(step.config):
+            self.runs[step.side].close()
         record = self.runs[step.side].run(step.config)
         if is_noisy(step.config):
             self.runs[step.side].close()

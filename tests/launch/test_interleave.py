@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from bench.analysis.disturbance import influences
 from bench.analysis.gate.sides import twins
 from bench.launch.interleave import Interleaver, records, steps
+from bench.schema import RunConfig
 from bench.schema.config import configure
 from bench.schema.pairing import Stage, Turn
 from tests.comparisons import cases, holding
@@ -105,13 +106,25 @@ def test_what_is_noisy_shares_no_process(tmp_path):
     assert {side: max(made.processes) for side, made in runs.items()} == {"old": 1, "new": 1}
 
 
+def processes(root: Path, configs: list[RunConfig]) -> dict[str, list[int]]:
+    """Make two pairs of every config; return how many runs each process of a side made."""
+    runs = {side: Counted([100]) for side in ("old", "new")}
+    turns = Interleaver({side: root / side for side in runs}, runs, "c0ffee", ["peft"], lambda _: None)
+    turns.make(list(steps(configs, range(2), Stage.SCREEN, random.Random(1))))
+    return {side: [number for number in made.processes if number] for side, made in runs.items()}
+
+
+CHECKS = [configure(model="none", method="full", task="none", study="numerics", columns=n) for n in (64, 128)]
+
+
 def test_checks_of_kernels_share_a_process(tmp_path):
     """Their numbers repeat, there are hundreds, and each would import for seconds what it needs for a hundredth."""
-    checks = [configure(model="none", method="full", task="none", study="numerics", columns=n) for n in (64, 128)]
-    runs = {side: Counted([100]) for side in ("old", "new")}
-    turns = Interleaver({side: tmp_path / side for side in runs}, runs, "c0ffee", ["peft"], lambda _: None)
-    turns.make(list(steps(checks, range(2), Stage.SCREEN, random.Random(1))))
-    assert {side: made.processes for side, made in runs.items()} == {"old": [5], "new": [5]}
+    assert processes(tmp_path, CHECKS) == {"old": [5], "new": [5]}
+
+
+def test_a_timed_run_after_checks_has_a_process_of_its_own(tmp_path):
+    """What a side's checks left in the process that they were forked from must not meet its first timed run."""
+    assert processes(tmp_path, [*CHECKS, *cases(1)]) == {"old": [5, 1, 1], "new": [5, 1, 1]}
 
 
 def test_a_finished_comparison_runs_nothing(tmp_path):
