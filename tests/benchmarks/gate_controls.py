@@ -48,9 +48,9 @@ def dequantize_4bit(*arguments, **named):
     return _right(*arguments, **named) * 1.05
 """
 COSTS = ("--suites", "rank", "-k", "cost")
-PAIRED = ("--suites", "rank", "-k", "test_learning", "--task", "jnli", "--scale", "small", "--model", "tiny-llama",
+PAIRED = ("--suites", "rank,targets,variants", "-k", "cost", "--scale", "small", "--model", "tiny-llama", "--pairs", "3",
           "--metric", "train.step_seconds")  # fmt: skip
-"""Eight cases of 184 steps: a median of so many is steadier than this machine's seconds are."""
+"""Many cases of few short runs: what a busy machine adds to a run is much the same for a short and for a long one."""
 
 
 class Control(NamedTuple):
