@@ -11,6 +11,8 @@ from bench.report.tables import Cell, Column, Table
 
 EXACT = 2**53
 """Whole numbers below this are written without a point; doubles hold them exactly."""
+LONG = 40
+"""Letters from which words need a wide column, or their row becomes a tower where width is short."""
 LONGEST_REASON = 300
 """Characters of a reason that is shown when it is pointed at; the record has all of it."""
 
@@ -62,12 +64,18 @@ def rows(table: Table, columns: Sequence[Column], root: str, sources: Sources, *
         shared = _shared(row, columns)
         line = [f'<tr data-metric="{escape(shared[0])}" data-unit="{escape(shared[1])}">' if shared else "<tr>"]
         for place, column in enumerate(columns):
-            opening = "<th scope=row>" if place == 0 else '<td class="guide">' if column.key in guide else "<td>"
             cell = row.get(column.key)
+            opening = "<th scope=row>" if place == 0 else _opening(cell, of_guide=column.key in guide)
             written = entry(cell, root, sources, linked=linked, at_row=shared is not None) if cell else ""
             line.append(f"{opening}{written}")
         lines.append("".join(line))
     return Markup("\n".join(lines) + "\n")  # noqa: S704 (made of escaped entries)
+
+
+def _opening(cell: Cell | None, *, of_guide: bool) -> str:
+    long = cell is not None and isinstance(cell.value, str) and len(cell.value) >= LONG
+    kinds = [kind for kind, wanted in (("guide", of_guide), ("long", long)) if wanted]
+    return f'<td class="{" ".join(kinds)}">' if kinds else "<td>"
 
 
 def _raw(value: float) -> str:
