@@ -95,7 +95,9 @@ def test_show_json_holds_raw_values(ftbench: Ftbench, example_results: Path) -> 
 
 def test_an_ambiguous_or_unknown_case_is_one_line(ftbench: Ftbench, example_results: Path) -> None:
     """A name that several cases share, or none has, is an error that lists candidates."""
-    assert "smollm2-135m-lora" in one_line(ftbench("show", "smollm2", "--results", example_results))
+    several = one_line(ftbench("show", "smollm2", "--results", example_results))
+    assert "'smollm2' is in the names of" in several
+    assert "smollm2-135m-lora" in several
     assert "Known" in one_line(ftbench("show", "nonesuch", "--results", example_results))
 
 

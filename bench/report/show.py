@@ -11,7 +11,7 @@ from bench.analysis import stats
 from bench.analysis.cases import Case
 from bench.analysis.disturbance import disturbances
 from bench.analysis.values import value
-from bench.errors import UnknownNameError
+from bench.errors import BadValueError, UnknownNameError
 from bench.report.display import unit_of
 from bench.report.disturbed import mark
 from bench.report.forecast import fit, told, verdict
@@ -69,10 +69,14 @@ def _median(case: Case, name: str) -> Cell:
     return Cell(found.value, unit, found.low, found.high, found.n, found.how, kind=case.kind.value, metric=name)
 
 
+MOST_NAMES = 20
+"""Cases that are listed where one is to be named."""
+
+
 def matching(cases: Sequence[Case], wanted: str) -> list[Case]:
     """Return the cases whose name is, starts with, or alone contains `wanted` (also as device/case).
 
-    Raises `UnknownNameError` when none or several different names match.
+    Raises `UnknownNameError` when no name matches, `BadValueError` where several do.
     """
     names = {case.name for case in cases}
     for match in (str.__eq__, str.startswith, str.__contains__):
@@ -84,9 +88,9 @@ def matching(cases: Sequence[Case], wanted: str) -> list[Case]:
                 if c.name in found and (c.device.startswith(wanted.partition("/")[0]) or "/" not in wanted)
             ]
         if len(found) > 1:
-            names = found
-            break
-    raise UnknownNameError("case", wanted, sorted(names)[:20] or ["none"])
+            raise BadValueError(f"{wanted!r} is in the names of {len(found)} cases; say more of one: "
+                                f"{', '.join(sorted(found)[:MOST_NAMES])}.")  # fmt: skip
+    raise UnknownNameError("case", wanted, sorted(names)[:MOST_NAMES] or ["none"])
 
 
 def detail(cases: Sequence[Case]) -> str:
