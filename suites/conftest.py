@@ -141,7 +141,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             continue
         _plan(item, here.plan, session.config)
     if file := session.config.option.plan:
-        file.write_bytes(encode_configs(here.plan.configs()))
+        file.write_bytes(encode_configs(here.plan.runs()))
 
 
 def _plan(item: pytest.Function, plan: Plan, config: pytest.Config) -> None:

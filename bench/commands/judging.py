@@ -80,16 +80,21 @@ def never_one(command: Command) -> Command:
 
 def cases_of(options: argparse.Namespace) -> list[RunConfig]:
     """Return the cases that the options of `add_cases` name."""
-    from bench.launch.versus import planned
+    from bench.launch.planned import cases, planned
 
     names = [] if options.suites == "all" else [name.strip() for name in options.suites.split(",") if name.strip()]
+    return cases(planned(names, suite_arguments(options)))
+
+
+def suite_arguments(options: argparse.Namespace) -> list[str]:
+    """Return the options that go on to the suites, as pytest takes them."""
     given = {name: getattr(options, name.replace("-", "_")) for name in PASSED_ON}
     arguments = [word for name, value in given.items() if value for word in (f"--{name}", value)]
     if options.select:
         arguments += ["-k", options.select]
     if options.data_dir:
         arguments += ["--data-dir", str(options.data_dir.resolve())]
-    return planned(names, arguments)
+    return arguments
 
 
 def tell(

@@ -66,6 +66,11 @@ class Plan:
         """Return the configs that would be run, each once."""
         return list({planned.config.identity: planned.config for planned in self._cases}.values())
 
+    def runs(self) -> list[RunConfig]:
+        """Return the runs that would be made, each once: configs with the seeds they are run with."""
+        wanted = (planned.config.but(seed=seed) for planned in self._cases for seed in range(planned.rounds))
+        return list({(config.identity, config.seed): config for config in wanted}.values())
+
     def lines(self, *, on_gpu: bool, simulates: bool) -> Iterator[str]:
         """Say what would be run; `on_gpu` with what each is predicted to need, unless it `simulates` itself."""
         if on_gpu:

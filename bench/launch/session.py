@@ -9,14 +9,14 @@ from typing import Protocol, Self
 
 from bench import cache, store
 from bench.analysis.values import is_answer
-from bench.errors import BadValueError, NotFetchedError, RunDidNotFinishError, StoreError
+from bench.errors import BadValueError, NotFetchedError, RunDidNotFinishError
 from bench.launch import machine
 from bench.launch.fetch import Supplies, fetch, without_fetching
 from bench.launch.forecast import Forecasts, NotTriedError, far_beyond
 from bench.launch.launchers import launcher_for, slug_for
 from bench.launch.plan import Plan
 from bench.launch.progress import unfinished
-from bench.launch.sweep import Repeat, Sweep, locked
+from bench.launch.sweep import Finished, Repeat, Sweep, keep_dry_apart, locked
 from bench.launch.work import Work, choose
 from bench.launch.workers import Isolation
 from bench.schema import Kind, RunConfig, RunRecord, Status
@@ -91,7 +91,7 @@ class Session:
 
         Raises `BusyError`, `StoreError` or `FetchError`; nothing was run then.
         """
-        self._keep_dry_apart()
+        keep_dry_apart(self._root, dry=self._options.dry_run)
         self._open.enter_context(locked(self._root))
         if not self._options.dry_run and not self.work.predicted:
             self._supplies.bring(self.work.model, self.work.task)
@@ -104,9 +104,8 @@ class Session:
         stack = machine.stack()
         if self._is_on_gpu():
             self._forecasts = self._open.enter_context(closing(Forecasts.for_this_gpu(self._root)))
-        self._sweep = Sweep(
-            self._root, launcher, self._device_slug(), stack, self._repeat, self._revisions(), self._kinds()
-        )
+        finished = Finished(self._root, self._device_slug(), stack, self._repeat, self._revisions(), self._kinds())
+        self._sweep = Sweep(self._root, launcher, finished)
 
     @property
     def is_open(self) -> bool:
@@ -121,16 +120,6 @@ class Session:
     def close(self) -> None:
         """Stop what runs and let the results folder go."""
         self._open.close()
-
-    def _keep_dry_apart(self) -> None:
-        """Refuse a folder of the other kind before the first run, not when its record is written."""
-        try:
-            if self._options.dry_run:
-                store.prepare_dry_root(self._root)
-            elif (self._root / store.DRY_MARK).exists():
-                raise StoreError(f"{self._root} holds made-up records of a dry run; give another one with --results.")
-        except OSError as error:
-            raise StoreError(f"cannot write below {self._root}: {error.strerror or error}.") from error
 
     def _revisions(self) -> Mapping[str, str]:
         """Say which weights the model's name means on this machine."""

@@ -54,8 +54,8 @@ class Repeat:
 
 
 @dataclass(slots=True)
-class Sweep:
-    """Runs configs into `root`, and takes what a former session finished instead of repeating it.
+class Finished:
+    """The runs below `root` that a former session finished, for this one to take instead of repeating them.
 
     A finished run counts when it was made here (`launch.journal`) and configuration, seed,
     device, the versions of the training stack (`stack`) and the model's revision (in
@@ -63,23 +63,22 @@ class Sweep:
     """
 
     root: Path
-    runs: Runs
     device: str
     stack: Mapping[str, Scalar]
     repeat: Repeat = field(default_factory=Repeat)
     revisions: Mapping[str, str] = field(default_factory=dict)
     kinds: tuple[Kind, ...] = (Kind.MEASURED, Kind.DRY)
-    _finished: dict[bytes, list[store.Stored]] = field(init=False)
+    _runs: dict[bytes, list[store.Stored]] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._finished = defaultdict(list)
+        self._runs = defaultdict(list)
         here = journal.made_here(self.root)
         if self.root.is_dir():
             for found in store.scan(self.root):
                 if isinstance(found, store.Unreadable) or found.path.relative_to(self.root).as_posix() not in here:
                     continue
                 if self._is_mine(found.record):
-                    self._finished[_key(found.record.config)].append(found)
+                    self._runs[_key(found.record.config)].append(found)
 
     def _is_mine(self, record: RunRecord) -> bool:
         same_device = record.kind in self.kinds and record.device == self.device
@@ -90,27 +89,60 @@ class Sweep:
         return same_device and same_stack and same_model and not lacked and not self.repeat.wants(record)
 
     def has(self, config: RunConfig) -> bool:
+        """Tell whether `take` would find a run of `config`."""
+        return any(not _had_less_time(found.record, config) for found in self._runs.get(_key(config), []))
+
+    def take(self, config: RunConfig) -> store.Stored | None:
+        """Return the newest finished run of `config` that was not taken yet; None where there is none."""
+        waiting = self._runs.get(_key(config), [])
+        while waiting:
+            found = waiting.pop()
+            if not _had_less_time(found.record, config):
+                return found
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """Runs configs into `root`, and takes what is finished already instead of repeating it."""
+
+    root: Path
+    runs: Runs
+    finished: Finished
+
+    def has(self, config: RunConfig) -> bool:
         """Tell whether `result` would take a finished run of `config`."""
-        return any(not _had_less_time(found.record, config) for found in self._finished.get(_key(config), []))
+        return self.finished.has(config)
 
     def result(self, config: RunConfig) -> tuple[store.Stored, bool]:
         """Return the run of `config` and whether it was made now (True) or taken from before (False).
 
-        The newest finished run is taken, and each only once: asking twice for a config makes two runs.
+        A finished run is taken only once: asking twice for a config makes two runs.
         Raises `StoreError` where the record cannot be written; the message says where it was put instead.
         """
-        waiting = self._finished.get(_key(config), [])
-        while waiting:
-            found = waiting.pop()
-            if not _had_less_time(found.record, config):
-                return found, False
-        record = self.runs.run(config)
-        try:
-            path = store.save(record, self.root)
-        except StoreError as error:
-            raise StoreError(f"{error} {_put_aside(record)}") from error
-        journal.note(path, self.root)
-        return store.Stored(path, record), True
+        found = self.finished.take(config)
+        return (found, False) if found else (keep(self.runs.run(config), self.root), True)
+
+
+def keep(record: RunRecord, root: Path) -> store.Stored:
+    """Write down a run that was made here. Raises `StoreError`, which says where the record was put instead."""
+    try:
+        path = store.save(record, root)
+    except StoreError as error:
+        raise StoreError(f"{error} {_put_aside(record)}") from error
+    journal.note(path, root)
+    return store.Stored(path, record)
+
+
+def keep_dry_apart(root: Path, *, dry: bool) -> None:
+    """Refuse a folder of the other kind before the first run, not when its record is written. Raises `StoreError`."""
+    try:
+        if dry:
+            store.prepare_dry_root(root)
+        elif (root / store.DRY_MARK).exists():
+            raise StoreError(f"{root} holds made-up records of a dry run; give another one with --results.")
+    except OSError as error:
+        raise StoreError(f"cannot write below {root}: {error.strerror or error}.") from error
 
 
 def _had_less_time(record: RunRecord, config: RunConfig) -> bool:

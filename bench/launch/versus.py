@@ -5,15 +5,11 @@ from __future__ import annotations
 import json
 import random
 import secrets
-import subprocess
-import sys
-import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import bench
 from bench import cache, store
 from bench.analysis.gate.judge import Wanted, to_confirm
 from bench.analysis.gate.sides import Twin, twins
@@ -27,8 +23,7 @@ from bench.launch.process import Launcher
 from bench.launch.sweep import locked
 from bench.launch.workers import isolation_for
 from bench.schema import RunConfig
-from bench.schema.catalogue import find, is_predicted
-from bench.schema.codec import decode_configs
+from bench.schema.catalogue import is_predicted
 from bench.schema.pairing import Stage
 
 CHARTER = "comparison-of.json"
@@ -151,34 +146,3 @@ class Versus:
                     variables={**cache.variables(self.data_dir), **environment.variables}, python=environment.python,
                 ))  # fmt: skip
             yield Interleaver(self.roots(), launchers, comparison, names, told, tested)
-
-
-def planned(suites: Collection[str], arguments: Sequence[str]) -> list[RunConfig]:
-    """Return the configs that suites would run, asked of pytest with `arguments`; no suite named means all of them.
-
-    Raises `UnknownNameError` for a suite that does not exist, `BadValueError` where pytest refuses the arguments or
-    nothing is left to run.
-    """
-    home = _suites_folder()
-    known = {path.stem.removeprefix("test_"): path for path in sorted(home.glob("test_*.py"))}
-    files = [str(find("suite", known, name)) for name in suites] or [str(home)]
-    with tempfile.TemporaryDirectory(prefix="ftbench-plan-") as folder:
-        plan = Path(folder) / "plan.json"
-        command = [sys.executable, "-m", "pytest", *files, "--collect-only", "--benchmark-only", "-q", "-p",
-                   "no:cacheprovider", "--plan", str(plan), *arguments]  # fmt: skip
-        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=home.parent)
-        if not plan.is_file():
-            said = [line for line in f"{done.stdout}\n{done.stderr}".splitlines() if "ERROR" in line.upper()]
-            raise BadValueError(f"the suites cannot be planned: {(said or ['pytest said nothing'])[-1].strip()}")
-        configs = decode_configs(plan.read_bytes())
-    if not configs:
-        raise BadValueError("no case is left to compare; choose other suites or another -k.")
-    return configs
-
-
-def _suites_folder() -> Path:
-    """Find the suites beside the package, or in the folder a command is called in."""
-    for folder in (Path(bench.__file__).resolve().parent.parent / "suites", Path.cwd() / "suites"):
-        if (folder / "conftest.py").is_file():
-            return folder
-    raise BadValueError("there is no folder suites/ here; run this in a checkout of ftbench.")

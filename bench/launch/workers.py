@@ -33,7 +33,7 @@ REAL = Worker("bench.worker.main:main", "bench.worker.preload:preload")
 PREDICTED = Worker(
     "bench.worker.main:main", "bench.worker.preload:preload", Kind.PREDICTED, {"CUDA_VISIBLE_DEVICES": ""}
 )
-DRY = Worker("bench.launch.dry:main", kind=Kind.DRY)
+DRY = Worker("bench.launch.dry:main", "bench.launch.dry:preload", Kind.DRY)
 
 # What runs never do: talk to the hub, send telemetry, draw progress bars, warn about forks, hash by chance.
 QUIET: Mapping[str, str] = MappingProxyType({

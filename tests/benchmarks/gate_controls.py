@@ -48,8 +48,8 @@ def dequantize_4bit(*arguments, **named):
     return _right(*arguments, **named) * 1.05
 """
 COSTS = ("--suites", "rank", "-k", "cost")
-PAIRED = ("--suites", "rank,targets,variants", "-k", "cost", "--scale", "small", "--model", "tiny-llama", "--pairs", "3",
-          "--metric", "train.step_seconds")  # fmt: skip
+MANY = ("--suites", "rank,targets,variants", "-k", "cost", "--scale", "small", "--model", "tiny-llama",
+        "--pairs", "3", "--metric", "train.step_seconds")  # fmt: skip
 """Many cases of few short runs: what a busy machine adds to a run is much the same for a short and for a long one."""
 
 
@@ -68,7 +68,7 @@ class Control(NamedTuple):
 CONTROLS = (
     Control("equal", "torch.optim.adamw", "pass", ("--suites", "methods", "--model", "smollm2-135m"),
             "train.step_seconds", "", 0),
-    Control("slower", "torch.optim.adamw", SLOWER, PAIRED, "train.step_seconds", "regressed", 1),
+    Control("slower", "torch.optim.adamw", SLOWER, MANY, "train.step_seconds", "regressed", 1),
     Control("larger", "torch.optim.adamw", LARGER,
             (*COSTS, "--model", "smollm2-135m", "--pairs", "2", "--metric", "*.peak_allocated"),
             "train.peak_allocated", "regressed", 1),

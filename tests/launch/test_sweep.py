@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from bench import store
 from bench.errors import BadValueError, BusyError, StoreError
 from bench.launch import journal
-from bench.launch.sweep import Repeat, Sweep, locked
+from bench.launch.sweep import Finished, Repeat, Sweep, locked
 from bench.schema import Failure, Kind, RunConfig, RunRecord, Status
 from bench.schema.codec import decode
 from tests.launch.conftest import asked
@@ -43,7 +43,8 @@ class Counting:
 
 
 def sweep(root: Path, runs: Counting | None = None, **changes: object) -> Sweep:
-    return Sweep(**{"root": root, "runs": runs or Counting(), "device": DEVICE, "stack": VERSIONS, **changes})
+    finished = Finished(**{"root": root, "device": DEVICE, "stack": VERSIONS, **changes})
+    return Sweep(root, runs or Counting(), finished)
 
 
 def made_again(root: Path, config: RunConfig, **changes: object) -> bool:
@@ -191,7 +192,7 @@ def test_a_record_that_cannot_be_saved_is_put_aside(tmp_path, monkeypatch):
 
 HOLD = """
 import sys, pathlib
-from bench.launch.sweep import locked
+from bench.launch.sweep import Finished, locked
 with locked(pathlib.Path(sys.argv[1])):
     print('held', flush=True)
     sys.stdin.read()

@@ -1,4 +1,4 @@
-"""What a comparison runs is asked of the suites; what it cannot compare it refuses before anything runs."""
+"""What a comparison cannot compare it refuses before anything runs."""
 
 from __future__ import annotations
 
@@ -6,34 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from bench.errors import BadValueError, ConfoundedError, FtbenchError, UnknownNameError
-from bench.launch.versus import Versus, planned
+from bench.errors import BadValueError, ConfoundedError, FtbenchError
+from bench.launch.planned import planned
+from bench.launch.versus import Versus
 from tests.comparisons import cases
 from tests.wheels import wheel
-
-SMOKE = ["--scale", "smoke", "--model", "tiny-llama", "--device", "cpu"]
-
-
-def test_the_suites_say_what_is_run():
-    """The cases of a suite, narrowed by -k, are those that the suite itself would run at that scale."""
-    configs = planned(["methods"], [*SMOKE, "-k", "speed and not full"])
-    assert [config.method for config in configs] == ["lora", "qlora"]
-    assert {config.model for config in configs} == {"tiny-llama"}
-    assert len({config.case for config in configs}) == 2
-
-
-def test_a_suite_that_does_not_exist_is_named():
-    """A typing mistake lists the suites there are."""
-    with pytest.raises(UnknownNameError, match=r"'method'.*Did you mean 'methods'"):
-        planned(["method"], [])
-
-
-@pytest.mark.parametrize("more", [["-k", "nothing_is_called_so"], ["--scale", "enormous"]])
-def test_nothing_to_run_is_refused(more):
-    """Neither a selection of nothing nor an option that the suites refuse starts a comparison; both say why."""
-    with pytest.raises(BadValueError) as refused:
-        planned(["methods"], [*SMOKE, *more])
-    assert "\n" not in str(refused.value)
 
 
 def versus(folder: Path, old: object, new: object, pairs: int = 2, allowed: tuple[str, ...] = ()) -> Versus:
