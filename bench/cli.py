@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from bench import __version__
-from bench.commands import EXIT_ERROR, comparing, machine, predict, published, reading, say, tracing
+from bench.commands import EXIT_ERROR, comparing, machine, predict, published, reading, say, sweeping, tracing
 from bench.errors import FtbenchError
 
 EXIT_INTERRUPTED = 130
@@ -44,6 +44,7 @@ def parser() -> argparse.ArgumentParser:
     reading.register(commands)
     comparing.register(commands)
     tracing.register(commands)
+    sweeping.register(commands)
     machine.register(commands)
     predict.register(commands)
     published.register(commands)

@@ -27,6 +27,8 @@ HIDDEN = ("options", "study", "study_options", "device", "protocol", "seed", "ti
 def add_settings(one: argparse.ArgumentParser) -> None:
     """Describe the flags to a command."""
     one.add_argument("--gpu", required=True, metavar="GPU", help="the card, for example A100-80GB, L40S, RTX-4090")
+    one.add_argument("--fsdp", type=int, metavar="CARDS", help="shard weights, gradients and moments over so many such "
+                     "cards (FSDP2); the batch is all cards' together (default: 4 a card)")  # fmt: skip
     one.add_argument("--protocol", choices=tuple(PROTOCOLS), help="the training loop of a published benchmark")
     settings = one.add_argument_group("settings of the run")
     for name, default in _fields():
@@ -73,6 +75,7 @@ def config_of(options: argparse.Namespace, device: str) -> RunConfig:
         if method.options.get(name) is LORA_OPTIONS[name]
     }
     reference = dict(_fields()) | {name: option.default for name, option in method.options.items()}
+    settings |= _shared_by(options.fsdp)
     for name, value in vars(options).items():
         if value is not None and name in _flags():
             settings[name] = _typed(name, value, reference.get(name, value))
@@ -81,6 +84,16 @@ def config_of(options: argparse.Namespace, device: str) -> RunConfig:
         settings = _as_the_guide_trains(settings)
     gpu = gpus.by_slug(options.gpu).slug
     return configure(**settings, device=f"fake:{gpu}" if device == "fake" else device)
+
+
+def _shared_by(cards: int | None) -> dict[str, Any]:
+    """Share the work between cards, if there are several."""
+    if cards is None:
+        return {}
+    return {
+        "study": "distributed", "strategy": "fsdp2", "world_size": cards, "largest_batch": False,
+        "batch_size": DEFAULTS["batch_size"] * cards,
+    }  # fmt: skip
 
 
 def _as_the_guide_trains(settings: dict[str, Any]) -> dict[str, Any]:

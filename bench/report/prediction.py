@@ -37,7 +37,7 @@ def _lines(record: RunRecord, expected_error: str) -> Iterator[str]:
     metrics, resolved = record.metrics, record.resolved
     if not is_answer(record):
         return
-    yield f"predicted: {record.case} on {record.environment['torch.device']}"
+    yield f"predicted: {record.case} on {_place(record)}"
     for phase, doing in PHASES.items():
         said = [f"{shown(metrics[f'{phase}.{sort}'], 'B')} {label}" for sort, label in SORTS
                 if f"{phase}.{sort}" in metrics]  # fmt: skip
@@ -54,6 +54,12 @@ def _lines(record: RunRecord, expected_error: str) -> Iterator[str]:
     elif "predict.largest_batch" in record.absent:
         yield f"  largest batch that fits: unknown, {record.absent['predict.largest_batch']}"
     yield f"  expected error: {expected_error}"
+
+
+def _place(record: RunRecord) -> str:
+    options = record.config.study_options
+    several = f"each of {options['world_size']} cards " if options.get("strategy") == "fsdp2" else ""
+    return f"{several}{record.environment['torch.device']}"
 
 
 def _categories(record: RunRecord) -> Iterator[str]:

@@ -66,6 +66,15 @@ ADAPTERS_OPTIONS: Mapping[str, Option] = MappingProxyType({
                                               "and svd, which takes long."),
 })  # fmt: skip
 
+DISTRIBUTED_OPTIONS: Mapping[str, Option] = MappingProxyType({
+    "strategy": Option("one", "How the work is spread: not at all (one); a whole model in every process, gradients "
+                              "averaged (ddp); a part of every weight, gradient and moment in each (fsdp2, and "
+                              "DeepSpeed's zero3); of gradients and moments (zero2).",
+                       choices=("one", "ddp", "fsdp2", "zero2", "zero3")),
+    "world_size": Option(2, "Processes, each with a device of its own, that share every batch.", minimum=1),
+    "forward_prefetch": Option(False, "Of fsdp2: a layer asks for the next one's weights before it computes."),
+})  # fmt: skip
+
 STUDIES: Mapping[str, Study] = MappingProxyType({
     TRAINING: Study("bench.worker.run:run", "Training",
                     "Load, evaluate, train, evaluate, save, infer, look inside, merge."),
@@ -88,6 +97,10 @@ STUDIES: Mapping[str, Study] = MappingProxyType({
                        "turns with the base: time to first token, time per token, memory.", INFERENCE_OPTIONS,
                        measures=("inference.", "infer.", "merge.seconds"),
                        timed=("inference.token_seconds", "seconds a generated token")),
+    "distributed": Study("bench.worker.distributed.launch:run", "Distributed",
+                         "The same training by one device, or by several processes that share every batch: seconds a "
+                         "step, memory of each, bytes they exchange.", DISTRIBUTED_OPTIONS,
+                         measures=("distributed.",)),
     "adapters": Study("bench.worker.studies.adapters:run", "Adapters",
                       "Put many adapters into one model; save, load, set, swap, delete and combine them, and give "
                       "every row of a batch its own: seconds, bytes, and whether the base stays what it was.",

@@ -32,6 +32,39 @@ class Batch:
     trained: int
     pixels: Mapping[str, torch.Tensor] = field(default_factory=dict)
     """What the model is given of the sequences' images, by its inputs' names; each [sequences, images, ...]."""
+    parts: int = 1
+    """Of how many parts of a larger batch this is one."""
+    trained_of_all: int = 0
+    """Trained positions of all its parts, of a part."""
+
+    @property
+    def divisor(self) -> float:
+        """What the sum of the losses of its positions is divided by for a mean.
+
+        Of a part it is what the parts have on average, since the gradients of the parts are averaged.
+        """
+        return self.trained if self.parts == 1 else self.trained_of_all / self.parts
+
+    def part(self, number: int, parts: int) -> Batch:
+        """Return the rows that the `number`-th of `parts` processes has, from 0; all have equally many.
+
+        Padding stays as it is: every part is as long as the longest sequence of the batch.
+        """
+        if parts == 1:
+            return self
+        count = len(self.input_ids) // parts
+        mine = slice(number * count, (number + 1) * count)
+        mask, labels = self.attention_mask[mine], self.labels[mine]
+        return Batch(
+            input_ids=self.input_ids[mine],
+            attention_mask=mask,
+            labels=labels,
+            all=mask.numel(),
+            real=int(mask.sum()),
+            trained=int((labels[:, 1:] != IGNORED).sum()),
+            parts=parts,
+            trained_of_all=self.trained,
+        )
 
     def on(self, device: str) -> dict[str, torch.Tensor]:
         """Return the model's inputs on a device. A mask that masks nothing is left out: nobody reads it back then."""

@@ -79,8 +79,8 @@ def take_device(logbook: Logbook) -> None:
     seed_everything(config.seed)
 
 
-def build(logbook: Logbook, named: Named) -> Built:
-    """Load and wrap the model as one phase, and keep what was really built.
+def build(logbook: Logbook, named: Named, *, on_host: bool = False) -> Built:
+    """Load and wrap the model as one phase, and keep what was really built; `on_host` as in `open_prepared`.
 
     Raises `NotFetchedError` for data that are not on this machine, `UnsupportedError` for what the method refuses.
     """
@@ -89,7 +89,7 @@ def build(logbook: Logbook, named: Named) -> Built:
     with logbook.phase("load"):
         tokenizer, processor = models.open_tokenizer(manifest), models.open_processor(manifest)
         encoder = Encoder(tokenizer, chat=task.chat, processor=processor)
-        model = open_prepared(named, config, device)
+        model = open_prepared(named, config, device, on_host=on_host)
         test, training = _examples(task, config)
         if method.begin:
             sequences, _ = cut([encoder.whole(example) for example in training], config.sequence_length)
@@ -101,10 +101,14 @@ def build(logbook: Logbook, named: Named) -> Built:
     return Built(method, task, device, encoder, model, test, training, config.evaluate_batch_size)
 
 
-def open_prepared(named: Named, config: RunConfig, device: Device) -> Any:
-    """Load the weights onto the device and make them ready for the method. Raises `UnsupportedError`."""
+def open_prepared(named: Named, config: RunConfig, device: Device, *, on_host: bool = False) -> Any:
+    """Load the weights onto the device and make them ready for the method. Raises `UnsupportedError`.
+
+    `on_host` leaves them in their file's mapping, where no device needs room for the whole.
+    """
     weights = models.stored_weights(named.manifest)
-    loaded = models.open_model(named.kind, weights, config, named.method.quantization(config), device.torch_name)
+    quantization, place = named.method.quantization(config), "cpu" if on_host else device.torch_name
+    loaded = models.open_model(named.kind, weights, config, quantization, place, mapped=on_host)
     return named.method.prepare(loaded, config)
 
 

@@ -104,7 +104,7 @@ def followed(
                 known[name] = by_address(owners(trainer.model, trainer.optimizer))
             recorder.mark(name)
 
-        with head_marks(trainer.model, recorder.mark):
+        with head_marks(trainer.bare, recorder.mark):
             trainer.step(micro_batches, on_stage)
     if recorder.trace is None:
         return recorder.absent

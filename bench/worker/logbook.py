@@ -17,6 +17,15 @@ if TYPE_CHECKING:
     from bench.worker.devices import Device, Shortage
 
 
+class EndedError(Exception):
+    """A process that does a part of the run ended otherwise than well, and the run with it."""
+
+    def __init__(self, status: Status, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.status = status
+        self.failure = failure
+
+
 class Logbook:
     """Collects a run's record. The current phase is on disk at all times, for when the process dies."""
 

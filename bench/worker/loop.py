@@ -112,6 +112,11 @@ class Trainer:
         self._made = 0
         self._kept: Any = None
 
+    @property
+    def bare(self) -> Any:
+        """The model without what spreads it over processes."""
+        return self.model
+
     def _own_optimizer(self) -> torch.optim.Optimizer:
         if self._method.optimizer:
             own: torch.optim.Optimizer = self._method.optimizer(self.model, self.config)
@@ -123,7 +128,7 @@ class Trainer:
         """Make one optimiser step; return the mean loss over trained tokens and the gradient's norm before clipping."""
         if self.config.protocol.zero_grad_first:
             self.optimizer.zero_grad(set_to_none=True)
-        trained = sum(batch.trained for batch in micro_batches)
+        trained = sum(batch.divisor for batch in micro_batches)
         total = torch.zeros((), device=self.device.torch_name)
         for batch in micro_batches:
             on_stage("forward")
@@ -134,16 +139,12 @@ class Trainer:
             self._kept = None if self.config.protocol.outputs == "loss" else outputs
             del outputs
             on_stage("backward")
-            self.scaler.scale(loss).backward()
+            self.backward(loss)
             if self.config.protocol.outputs == "backward":
                 self._kept = None
             total += loss.detach().float()
         on_stage("optimizer")
-        self.scaler.unscale_(self.optimizer)
-        limit = self.config.max_grad_norm or float("inf")
-        norm = torch.nn.utils.clip_grad_norm_(self.parameters, limit)
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
+        norm = self.update()
         on_stage("end")
         self.scheduler.step()
         self._made += 1
@@ -154,6 +155,19 @@ class Trainer:
         if self._empties_cache():
             torch.cuda.empty_cache()
         return total, norm
+
+    def backward(self, loss: torch.Tensor) -> None:
+        """Add the loss's gradients to those that are there."""
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+
+    def update(self) -> torch.Tensor:
+        """Clip the gradients and let the optimiser step; return their norm before clipping."""
+        self.scaler.unscale_(self.optimizer)
+        limit = self.config.max_grad_norm or float("inf")
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, limit)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return norm
 
     def _empties_cache(self) -> bool:
         every = self.config.protocol.empty_cache_steps

@@ -72,10 +72,19 @@ def open_processor(manifest: Manifest) -> Any:
         raise MissingPackageError("pillow", "a model that reads images", INSTALL) from missing
 
 
-def open_model(kind: Any, weights: Mapping[str, Any], config: RunConfig, quantization: Any, torch_name: str) -> Any:
+def open_model(
+    kind: Any,
+    weights: Mapping[str, Any],
+    config: RunConfig,
+    quantization: Any,
+    torch_name: str,
+    *,
+    mapped: bool = False,
+) -> Any:
     """Load a model of class `kind` onto the device.
 
     `weights` says where they are, in from_pretrained's words; `quantization` is its quantization_config or None.
+    `mapped` weights on the host stay in the file's mapping, which processes share: for who takes but a part of them.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -87,7 +96,7 @@ def open_model(kind: Any, weights: Mapping[str, Any], config: RunConfig, quantiz
             device_map=None if torch_name == "cpu" else {"": torch_name},
             trust_remote_code=False,
         )
-    if torch_name == "cpu":
+    if torch_name == "cpu" and not mapped:
         _own_weights(model)
     model.config.use_cache = False
     return model

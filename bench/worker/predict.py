@@ -18,10 +18,11 @@ from bench.worker.encoding import Tokens
 from bench.worker.fake.fit import Fit, replay
 from bench.worker.fake.heap import Event
 from bench.worker.fake.scaling import Twin, largest_batch, same_blocks
+from bench.worker.fake.shared import STUDY as SHARED
+from bench.worker.fake.shared import Share, pretended, share_of
 from bench.worker.fake.weights import described, shaped_weights
 from bench.worker.inspection import followed, note_attribution
 from bench.worker.logbook import Logbook
-from bench.worker.loop import Trainer
 from bench.worker.merge import merge
 from bench.worker.methods import Method
 from bench.worker.probes.attribution import Attribution
@@ -54,33 +55,41 @@ def predict(logbook: Logbook) -> None:
 def _simulate(logbook: Logbook) -> Fake:
     config = logbook.config
     method: Method = load(find("method", METHODS, config.method))
+    share = share_of(config, method)
     known = described(config.model)
-    with Fake(config.device.partition(":")[2]) as device:
+    with Fake(config.device.partition(":")[2]) as device, pretended(share.world):
         logbook.device = device
         with logbook.phase("load"):
             device.heap.moment = "load"
             weights = shaped_weights(known, getattr(torch, config.dtype))
-            loaded = models.open_model(known.kind, weights, config, method.quantization(config), device.torch_name)
+            place = "cpu" if share.on_host else device.torch_name
+            loaded = models.open_model(
+                known.kind, weights, config, method.quantization(config), place, mapped=share.on_host
+            )
             del weights
             model = method.prepare(loaded, config)
         logbook.resolve({"model.source": "architecture", "model.origin": known.origin, **resolved.settings(model)})
         logbook.metrics.update(resolved.counts(model))
-        _train(logbook, device, model)
+        if share.world > 1:
+            with logbook.phase("spread"):
+                device.heap.moment = "spread"
+                model = share.spread(model, config, device)
+        _train(logbook, device, model, share)
         if config.merge:
             device.heap.moment = "merge"
             merge(logbook, model)
     return device
 
 
-def _train(logbook: Logbook, device: Fake, model: torch.nn.Module) -> None:
+def _train(logbook: Logbook, device: Fake, model: torch.nn.Module, share: Share) -> None:
     config = logbook.config
-    feed = batches(made_up(config), config, pad_id=0)
+    feed = (batch.part(0, share.world) for batch in batches(made_up(config), config, pad_id=0))
     with logbook.phase("train"):
         if config.protocol.evaluate_first:
             device.heap.moment = "train, evaluation before it"
             evaluate_first(model, config.protocol.evaluate_first, device.torch_name)
         model.train()
-        trainer = Trainer(model, config, device)
+        trainer = share.trainer(model, config, device)
         found: Attribution | str = "no step was followed."
         for number in range(1, simulated_steps(config) + 1):
             micro_batches = list(islice(feed, min(config.gradient_accumulation_steps, MICRO_BATCHES)))
@@ -130,7 +139,7 @@ def followed_step(config: RunConfig) -> int:
 
 
 def _refuse_unpredictable(config: RunConfig) -> None:
-    if config.study != TRAINING:
+    if config.study not in (TRAINING, SHARED):
         label = find("study", STUDIES, config.study).label
         raise UnsupportedError(f"{label} is not predicted: it is about numbers and seconds, and a simulation has none.")
     if config.paging != "none" or config.uvm_counters:

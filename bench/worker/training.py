@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 
+from bench.schema import RunConfig
 from bench.worker.batches import Batch, batches, cut
+from bench.worker.devices import Device
 from bench.worker.encoding import Encoder
 from bench.worker.logbook import Logbook
 from bench.worker.loop import Steps, Trainer, keeping_the_first_error, train
@@ -17,17 +19,31 @@ from bench.worker.paging.steps import paged_steps
 from bench.worker.probes.owners import tensors_in
 from bench.worker.tasks import Example
 
+MakeTrainer = Callable[[Any, RunConfig, Device], Trainer]
+
 
 def train_all(
     logbook: Logbook, model: Any, encoder: Encoder, examples: list[Example], counters: Counters
 ) -> tuple[Trainer, Steps]:
     """Make all steps of the config; return the trainer and what its steps were."""
+    return make_steps(logbook, model, feeding(logbook, encoder, examples), counters)
+
+
+def feeding(logbook: Logbook, encoder: Encoder, examples: list[Example]) -> Iterator[Batch]:
+    """Return the config's batches, without end, and count what had to be cut."""
     config = logbook.config
     sequences, logbook.metrics["data.truncated"] = cut([encoder.whole(e) for e in examples], config.sequence_length)
-    feed = batches(sequences, config, encoder.pad_id)
+    return batches(sequences, config, encoder.pad_id)
+
+
+def make_steps(
+    logbook: Logbook, model: Any, feed: Iterator[Batch], counters: Counters, make: MakeTrainer = Trainer
+) -> tuple[Trainer, Steps]:
+    """Make all steps of the config on batches of `feed`; return the trainer and what its steps were."""
+    config = logbook.config
     if config.protocol.evaluate_first:
         evaluate_first(model, config.protocol.evaluate_first, logbook.device.torch_name)
-    trainer = Trainer(model, config, logbook.device)
+    trainer = make(model, config, logbook.device)
     logbook.resolve({"optimizer.class": f"{type(trainer.optimizer).__module__}.{type(trainer.optimizer).__name__}"})
     if config.paging != "none" and logbook.device.torch_name.startswith("cuda"):
         refuse_before(config.optimizer, [parameter.numel() for parameter in trainer.parameters])

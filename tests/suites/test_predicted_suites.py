@@ -76,7 +76,8 @@ def test_every_test_is_about_the_same_case_on_both(machine):
     assert {name: predicted.get(name) for name in training} == training
     assert len(training) > 150
     assert all(
-        name.startswith(("test_full[llama-", "test_adapters[", "test_recipe[")) for name in set(predicted) - set(real)
+        name.startswith(("test_full[llama-", "test_adapters[", "test_recipe[", "test_more["))
+        for name in set(predicted) - set(real)
     )
     assert not (ROOT / "none").exists()
 

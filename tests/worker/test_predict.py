@@ -329,3 +329,33 @@ def test_the_worker_writes_the_record_of_a_prediction(tmp_path):
 
     record = decode(Path(tmp_path, "record.json").read_bytes())
     assert (record.kind, record.status) == (Kind.PREDICTED, Status.OK)
+
+
+def shared(**settings: object) -> RunConfig:
+    """Train by several cards on eight sequences a step."""
+    made = {
+        "model": "llama-3.2-1b", "method": "full", "task": "addition", "device": "fake:h100-80gb", "dtype": "bfloat16",
+        "study": "distributed", "strategy": "fsdp2", "batch_size": 8, "sequence_length": 256, "packing": True,
+    }  # fmt: skip
+    return configure(**{**made, **settings})
+
+
+@pytest.mark.parametrize("world", [2, 8])
+def test_sharded_weights_gradients_and_moments_take_a_part_each(launched, world):
+    """Every card holds its part of what one card would hold, and gathers a layer at a time."""
+    alone, each = (launched(shared(strategy=kind, world_size=world)) for kind in ("one", "fsdp2"))
+
+    assert (alone.status, each.status) == (Status.OK, Status.OK), (alone.failure, each.failure)
+    for name in ("base_bfloat16", "gradients", "optimizer_state"):
+        held, part = alone.metrics[f"at_peak.{name}"], each.metrics[f"at_peak.{name}"]
+        assert held / world <= part < 1.5 * held / world + 2**28, name
+    assert each.metrics["train.peak_reserved"] < alone.metrics["train.peak_reserved"]
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "zero3"])
+def test_what_is_not_simulated_says_so(launched, strategy):
+    """A way of sharing that needs values is refused by its name."""
+    record = launched(shared(strategy=strategy))
+
+    assert record.status is Status.UNSUPPORTED
+    assert f"strategy='{strategy}' is not simulated" in record.failure.message

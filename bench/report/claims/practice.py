@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from bench.analysis import stats
 from bench.analysis.cases import Case
 from bench.analysis.families import families
 from bench.analysis.paired import accuracy_difference, verdict
 from bench.analysis.results import Results
-from bench.report.beside import accuracy_cell
+from bench.report.beside import accuracy_cell, ratio_cell
 from bench.report.claims.chosen import such
-from bench.report.claims.claim import Claim, Evidence, beside, varying, where
+from bench.report.claims.claim import Claim, Evidence, beside, exact, varying, where
 from bench.report.claims.versus import RECIPES_COMMAND
 from bench.report.comparison import comparison_table
 from bench.report.summary import method_label, task_label
@@ -97,9 +98,21 @@ def by_task(results: Results) -> Iterator[Evidence]:
                 yield varying(f"{task_label(task)}: QLoRA minus LoRA", cell, least, most, held["qlora"])
 
 
-def nothing(_: Results) -> Iterator[Evidence]:
-    """Return nothing: no suite measures it yet."""
-    return iter(())
+def sharding(results: Results) -> Iterator[Evidence]:
+    """Return ZeRO-3 beside FSDP with prefetch on a quantised base: conversions of weights, then a step's seconds.
+
+    Processes that share a CPU do not show how fast devices are.
+    """
+    for family in families(such(results.ran, study="distributed", method="qlora"), ("strategy", "forward_prefetch")):
+        zero = next(iter(such(family, strategy="zero3")), None)
+        early = next(iter(such(family, strategy="fsdp2", forward_prefetch=True)), None)
+        if zero and zero.answers:
+            again = estimated(zero, "distributed.quantizations")
+            yield exact("weights that ZeRO-3 quantises again in a step", again, 1, case=zero)
+        if zero and early:
+            judged = beside if zero.config.device == "cpu" else partial(varying, least=math.nextafter(1.0, 2.0))
+            what = "a step with ZeRO-3 over one with FSDP2 and prefetch"
+            yield judged(what, ratio_cell(zero, early, "train.step_seconds"), case=zero)
 
 
 def rates(results: Results) -> Iterator[Evidence]:
@@ -157,7 +170,8 @@ CLAIMS = (
     ),
     Claim(
         "C22", "6.4", "ZeRO-3 converts quantised weights again and again and is slow; FSDP with forward prefetch is "
-        "better.", "two GPUs, and a suite that is still to be written", nothing,
+        "better.", "pytest suites/test_distributed.py --benchmark-only (two GPUs, and ftbench[deepspeed])", sharding,
+        "distributed",
     ),
     Claim(
         "C23", "6.5", "LoRA learns best at 1e-4 to 5e-4; QLoRA at 1e-4 to 3e-4, and more steadily with a warm-up of 10 "

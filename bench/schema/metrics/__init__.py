@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from bench.schema.metrics.adapters import ADAPTERS
+from bench.schema.metrics.distributed import DISTRIBUTED
 from bench.schema.metrics.flow import FLOW
 from bench.schema.metrics.inference import INFERENCE
 from bench.schema.metrics.machine import MACHINE
@@ -25,7 +26,7 @@ from bench.schema.metrics.speed import SPEED
 
 METRICS: Mapping[str, Metric] = MappingProxyType({
     **OUTCOME, **SPEED, **MEMORY, **PAGING, **MACHINE, **PREDICTION,
-    **MERGING, **NUMERICS, **QUANTIZATION, **INFERENCE, **ADAPTERS, **FLOW,
+    **MERGING, **NUMERICS, **QUANTIZATION, **INFERENCE, **ADAPTERS, **FLOW, **DISTRIBUTED,
 })  # fmt: skip
 
 __all__ = ["METRICS", "Metric"]

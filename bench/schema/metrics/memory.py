@@ -12,6 +12,7 @@ MIB = 2**20
 PHASES: Mapping[str, str] = MappingProxyType(
     {
         "load": "loading and wrapping the model",
+        "spread": "sharing the model between processes",
         "evaluate": "evaluating",
         "train": "training",
         "save": "saving the adapter",

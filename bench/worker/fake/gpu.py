@@ -7,6 +7,7 @@ from typing import Any
 
 from bench.schema.gpus import Sku
 from bench.worker.fake.heap import Heap
+from bench.worker.fake.streams import NoEvent, NoStream
 
 
 class FakeCuda:
@@ -59,8 +60,19 @@ class FakeCuda:
         """Say no: no graph is captured."""
         return False
 
-    def current_stream(self, *_: Any) -> None:
-        """Return no stream."""
+    Stream, Event = NoStream, NoEvent
+
+    def current_stream(self, *_: Any) -> NoStream:
+        """Return the one stream, on which nothing is queued."""
+        return NoStream()
+
+    def stream(self, stream: NoStream) -> NoStream:
+        """Return the context in which work goes to a stream."""
+        return stream
+
+    def is_initialized(self) -> bool:
+        """Say that a device was chosen."""
+        return True
 
     def empty_cache(self) -> None:
         """Give cached segments back."""

@@ -34,6 +34,10 @@ ANSWERED = (
     "is_bf16_supported",
     "is_current_stream_capturing",
     "current_stream",
+    "stream",
+    "Stream",
+    "Event",
+    "is_initialized",
     "memory_allocated",
     "memory_reserved",
     "mem_get_info",
@@ -55,6 +59,7 @@ def seams(cuda: FakeCuda, tracker: Tracker) -> Iterator[None]:
             stack.enter_context(replaced(torch.cuda, name, getattr(cuda, name)))
         stack.enter_context(replaced(torch.cuda.amp.common, "amp_definitely_not_available", lambda: False))
         stack.enter_context(replaced(torch.UntypedStorage, "data_ptr", _method(tracker.address)))
+        stack.enter_context(replaced(torch.UntypedStorage, "resize_", _resizing(tracker), may_lack=True))
         stack.enter_context(_variable(SEQUENTIAL_LOADING, "1"))
         attention = scaled_dot_product_attention(cuda.get_device_capability())
         stack.enter_context(replaced(torch.nn.functional, "scaled_dot_product_attention", attention))
@@ -70,6 +75,18 @@ def seams(cuda: FakeCuda, tracker: Tracker) -> Iterator[None]:
 def _method(answer: Callable[[torch.UntypedStorage], int]) -> Callable[[torch.UntypedStorage], int]:
     """Make a function of it, which a class binds as its method."""
     return lambda storage: answer(storage)  # noqa: PLW0108 (a bound method would not be bound again)
+
+
+def _resizing(tracker: Tracker) -> Callable[[torch.UntypedStorage, int], torch.UntypedStorage]:
+    """FSDP gives the memory of gathered weights back, and takes it again, by the size of their storage."""
+    resize = torch.UntypedStorage.resize_
+
+    def resize_(storage: torch.UntypedStorage, size: int) -> torch.UntypedStorage:
+        found: torch.UntypedStorage = resize(storage, size)
+        tracker.resized(storage)
+        return found
+
+    return resize_
 
 
 def _no_values(*_: Any, **__: Any) -> NoReturn:

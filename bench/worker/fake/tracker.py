@@ -23,6 +23,7 @@ from torch.utils._pytree import tree_iter
 
 from bench.errors import UnsupportedError
 from bench.worker.fake.heap import Heap
+from bench.worker.probes.owners import local
 
 Scratch = Callable[[str, Sequence[Any], dict[str, Any], Any], Sequence[int]]
 """Bytes of every temporary that the real kernel of an operation takes beside its results."""
@@ -58,7 +59,7 @@ class Tracker(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._device = device
         self._scratch = scratch
         self._workspace = workspace
-        self._keys: dict[int, int] = {}
+        self._keys: dict[int, int | None] = {}  # None: it lies on the device, and holds nothing now
         self._made_by: dict[int, int | None] = {}
         self._watched: dict[int, weakref.ref[torch.UntypedStorage]] = {}
         self._with_workspace: set[int] = set()
@@ -90,7 +91,7 @@ class Tracker(TorchDispatchMode):  # type: ignore[no-untyped-call]
         taken_over = self._taken_over(name, args)
         for result in tree_iter(out):
             if isinstance(result, torch.Tensor):
-                self._hold(result, taken_over)
+                self._hold(local(result), taken_over)
         if self._scratch:
             self._heap.scratch(self._scratch(name, args, kwargs, out))
         return out
@@ -102,16 +103,32 @@ class Tracker(TorchDispatchMode):  # type: ignore[no-untyped-call]
         number = storage._cdata
         if number in self._keys:
             return
-        key = self._heap.take(storage.nbytes(), taken_over)
+        self._take(number, storage.nbytes(), taken_over)
+        self._watched[number] = weakref.ref(storage, lambda _: self._release(number))
+
+    def _take(self, number: int, size: int, taken_over: Sequence[int] = ()) -> None:
+        key = self._heap.take(size, taken_over)
         self._keys[number] = key
         self._made_by[key] = _node()
-        self._watched[key] = weakref.ref(storage, lambda _: self._release(number, key))
 
-    def _release(self, number: int, key: int) -> None:
+    def resized(self, storage: torch.UntypedStorage) -> None:
+        """Take back what a storage held, and hand out what it holds now, if that is anything."""
+        number = storage._cdata
+        if number in self._keys:
+            self._give_back(number)
+            if size := storage.nbytes():
+                self._take(number, size)
+
+    def _give_back(self, number: int) -> None:
+        key, self._keys[number] = self._keys[number], None
+        if key is not None:
+            del self._made_by[key]
+            self._heap.release(key)
+
+    def _release(self, number: int) -> None:
+        self._give_back(number)
         del self._keys[number]
-        del self._made_by[key]
-        del self._watched[key]
-        self._heap.release(key)
+        del self._watched[number]
 
     def _taken_over(self, name: str, args: tuple[Any, ...]) -> Sequence[int]:
         """Return the block in which a backward pass would make a result that it makes anew here.

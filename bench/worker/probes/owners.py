@@ -28,11 +28,17 @@ def owners(model: torch.nn.Module, optimizer: torch.optim.Optimizer | None = Non
     """Return every storage that `model` and `optimizer` hold now, each once, with its category."""
     found: dict[int, Block] = {}
     for category, tensor in _owned(model, optimizer):
-        storage = tensor.untyped_storage()
+        storage = local(tensor).untyped_storage()
         address = storage.data_ptr()  # 0 on the meta device, and for no bytes
         if address:
             found.setdefault(address, Block(address, storage.nbytes(), category))
     return list(found.values())
+
+
+def local(tensor: torch.Tensor) -> torch.Tensor:
+    """Return what this process holds of a tensor that processes share (DTensor); any other is itself."""
+    held: torch.Tensor = getattr(tensor, "_local_tensor", tensor)
+    return held
 
 
 def by_address(blocks: list[Block]) -> dict[int, str]:
@@ -41,10 +47,11 @@ def by_address(blocks: list[Block]) -> dict[int, str]:
 
 
 def _owned(model: torch.nn.Module, optimizer: torch.optim.Optimizer | None) -> Iterator[tuple[str, torch.Tensor]]:
-    adapted = adapter_parameters(model)
+    adapted, in_four_bits = adapter_parameters(model), _weights_in_four_bits(model)
     parameters = list(model.parameters())
     for parameter in parameters:
-        yield "adapters" if id(parameter) in adapted else _base_category(parameter), parameter
+        category = "base_4bit" if id(parameter) in in_four_bits else _base_category(parameter)
+        yield "adapters" if id(parameter) in adapted else category, parameter
     for holder in (*parameters, *model.modules()):
         for state in quantization_states(holder):
             yield from (("quantization_state", tensor) for tensor in tensors_in(state))
@@ -60,6 +67,12 @@ def _base_category(parameter: torch.nn.Parameter) -> str:
     return BASE_BY_DTYPE.get(parameter.dtype, "other")
 
 
+def _weights_in_four_bits(model: torch.nn.Module) -> set[int]:
+    """Return the ids of weights whose layer keeps their 4-bit state: one that is sharded has lost its own."""
+    layers = (module for module in model.modules() if getattr(module, "quant_state", None) is not None)
+    return {id(weight) for layer in layers if (weight := getattr(layer, "weight", None)) is not None}
+
+
 def quantization_states(holder: object) -> Iterator[Any]:
     """Yield what bitsandbytes keeps beside a weight: on the weight (4 bits, unused 8 bits) or its module (8 bits)."""
     for name in ("quant_state", "SCB", "state"):
@@ -71,7 +84,7 @@ def quantization_states(holder: object) -> Iterator[Any]:
 def tensors_in(value: Any) -> Iterator[torch.Tensor]:
     """Yield the tensors in containers and in bitsandbytes' state objects, however deep."""
     if isinstance(value, torch.Tensor):
-        yield value
+        yield local(value)
     elif isinstance(value, Mapping):
         for part in value.values():
             yield from tensors_in(part)
