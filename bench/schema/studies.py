@@ -69,9 +69,10 @@ ADAPTERS_OPTIONS: Mapping[str, Option] = MappingProxyType({
 DISTRIBUTED_OPTIONS: Mapping[str, Option] = MappingProxyType({
     "strategy": Option("one", "How the work is spread: not at all (one); a whole model in every process, gradients "
                               "averaged (ddp); a part of every weight, gradient and moment in each (fsdp2, and "
-                              "DeepSpeed's zero3); of gradients and moments (zero2).",
-                       choices=("one", "ddp", "fsdp2", "zero2", "zero3")),
-    "world_size": Option(2, "Processes, each with a device of its own, that share every batch.", minimum=1),
+                              "DeepSpeed's zero3); of gradients and moments (zero2); layers on one GPU after the "
+                              "other, by one process (device_map).",
+                       choices=("one", "ddp", "fsdp2", "zero2", "zero3", "device_map")),
+    "world_size": Option(2, "Devices that share the work, each with its own process but for device_map.", minimum=1),
     "forward_prefetch": Option(False, "Of fsdp2: a layer asks for the next one's weights before it computes."),
 })  # fmt: skip
 

@@ -79,8 +79,8 @@ def take_device(logbook: Logbook) -> None:
     seed_everything(config.seed)
 
 
-def build(logbook: Logbook, named: Named, *, on_host: bool = False) -> Built:
-    """Load and wrap the model as one phase, and keep what was really built; `on_host` as in `open_prepared`.
+def build(logbook: Logbook, named: Named, place: str = "") -> Built:
+    """Load and wrap the model as one phase, and keep what was really built; `place` as in `open_prepared`.
 
     Raises `NotFetchedError` for data that are not on this machine, `UnsupportedError` for what the method refuses.
     """
@@ -89,7 +89,7 @@ def build(logbook: Logbook, named: Named, *, on_host: bool = False) -> Built:
     with logbook.phase("load"):
         tokenizer, processor = models.open_tokenizer(manifest), models.open_processor(manifest)
         encoder = Encoder(tokenizer, chat=task.chat, processor=processor)
-        model = open_prepared(named, config, device, on_host=on_host)
+        model = open_prepared(named, config, device, place)
         test, training = _examples(task, config)
         if method.begin:
             sequences, _ = cut([encoder.whole(example) for example in training], config.sequence_length)
@@ -101,14 +101,16 @@ def build(logbook: Logbook, named: Named, *, on_host: bool = False) -> Built:
     return Built(method, task, device, encoder, model, test, training, config.evaluate_batch_size)
 
 
-def open_prepared(named: Named, config: RunConfig, device: Device, *, on_host: bool = False) -> Any:
+def open_prepared(named: Named, config: RunConfig, device: Device, place: str = "") -> Any:
     """Load the weights onto the device and make them ready for the method. Raises `UnsupportedError`.
 
-    `on_host` leaves them in their file's mapping, where no device needs room for the whole.
+    Another `place` is the host ("cpu"), where they stay in their file's mapping so that no device needs room for the
+    whole, or every card.
     """
-    weights = models.stored_weights(named.manifest)
-    quantization, place = named.method.quantization(config), "cpu" if on_host else device.torch_name
-    loaded = models.open_model(named.kind, weights, config, quantization, place, mapped=on_host)
+    weights, quantization = models.stored_weights(named.manifest), named.method.quantization(config)
+    loaded = models.open_model(
+        named.kind, weights, config, quantization, place or device.torch_name, mapped=place == "cpu"
+    )
     return named.method.prepare(loaded, config)
 
 

@@ -15,6 +15,9 @@ from bench.cache import Manifest
 from bench.errors import INSTALL, MissingPackageError, UnsupportedError
 from bench.schema import RunConfig
 
+EVERY_CARD = "auto"
+"""The place of a model whose layers lie on all GPUs, as accelerate deals them out."""
+
 
 def model_class(architecture: str, origin: str) -> Any:
     """Return transformers' class called `architecture`; importing it is the slow part. `origin` is for its refusal.
@@ -81,7 +84,7 @@ def open_model(
     *,
     mapped: bool = False,
 ) -> Any:
-    """Load a model of class `kind` onto the device.
+    """Load a model of class `kind` onto the device, or onto `EVERY_CARD`.
 
     `weights` says where they are, in from_pretrained's words; `quantization` is its quantization_config or None.
     `mapped` weights on the host stay in the file's mapping, which processes share: for who takes but a part of them.
@@ -93,7 +96,7 @@ def open_model(
             dtype=getattr(torch, config.dtype),
             attn_implementation=config.attention,
             quantization_config=quantization,
-            device_map=None if torch_name == "cpu" else {"": torch_name},
+            device_map={"cpu": None, EVERY_CARD: EVERY_CARD}.get(torch_name, {"": torch_name}),
             trust_remote_code=False,
         )
     if torch_name == "cpu" and not mapped:

@@ -62,10 +62,10 @@ def _simulate(logbook: Logbook) -> Fake:
         with logbook.phase("load"):
             device.heap.moment = "load"
             weights = shaped_weights(known, getattr(torch, config.dtype))
-            place = "cpu" if share.on_host else device.torch_name
             loaded = models.open_model(
-                known.kind, weights, config, method.quantization(config), place, mapped=share.on_host
-            )
+                known.kind, weights, config, method.quantization(config), share.place or device.torch_name,
+                mapped=share.place == "cpu",
+            )  # fmt: skip
             del weights
             model = method.prepare(loaded, config)
         logbook.resolve({"model.source": "architecture", "model.origin": known.origin, **resolved.settings(model)})

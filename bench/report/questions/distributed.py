@@ -16,7 +16,14 @@ from bench.report.tables import Cell, Column, Table, case_page, estimated
 from bench.schema import Kind
 
 STUDY = "distributed"
-STRATEGIES = {"one": "one device", "ddp": "DDP", "fsdp2": "FSDP2", "zero2": "ZeRO-2", "zero3": "ZeRO-3"}
+STRATEGIES = {
+    "one": "one device",
+    "ddp": "DDP",
+    "fsdp2": "FSDP2",
+    "zero2": "ZeRO-2",
+    "zero3": "ZeRO-3",
+    "device_map": "layers in turn (device_map)",
+}
 APART = ("strategy", "world_size", "forward_prefetch", "quant_storage")
 """Settings in which cases on the same work differ."""
 SPEED, TENSORS, RESIDENT = "train.tokens_per_second", "train.peak_allocated", "train.peak_resident"

@@ -63,8 +63,11 @@ def fold(logbook: Logbook, records: Sequence[RunRecord]) -> None:
     for name, values in first.series.items():
         logbook.series[name] = _folded(name, [record.series.get(name, ()) for record in records], values)
     for name in EACH:
-        if all(name in record.metrics for record in records):
-            logbook.keep_series(f"rank.{name}", [record.metrics[name] for record in records])
+        kept = f"rank.{name}"
+        if kept not in logbook.series and all(name in record.metrics for record in records):
+            logbook.keep_series(kept, [record.metrics[name] for record in records])
+    if peaks := [peak for peak in logbook.series.get("rank.train.peak_allocated", ()) if peak is not None]:
+        logbook.metrics["train.peak_allocated"] = max(peaks)
 
 
 def _folded(

@@ -34,9 +34,13 @@ def run(logbook: Logbook) -> None:
     does not end well; what is known by then is in the logbook.
     """
     config = logbook.config
-    world = 1 if config.study_options["strategy"] == "one" else int(config.study_options["world_size"])
+    strategy = config.study_options["strategy"]
+    devices = 1 if strategy == "one" else int(config.study_options["world_size"])
+    world = 1 if strategy == "device_map" else devices
     _refuse(config, world)
-    cards = _cards(config, world)
+    cards = _cards(config, devices)
+    if strategy == "device_map":
+        cards = (",".join(cards),)
     forks = config.device == "cpu" and sys.platform == "linux"  # nothing was computed yet, so nothing is inherited
     context = start_processes(  # type: ignore[no-untyped-call]
         rank.main,
@@ -55,6 +59,8 @@ def run(logbook: Logbook) -> None:
 
 
 def _refuse(config: RunConfig, world: int) -> None:
+    if config.study_options["strategy"] == "device_map" and config.device == "cpu":
+        raise UnsupportedError("device_map deals layers out to GPUs, and a CPU is one device.")
     if config.batch_size % world:
         raise BadValueError(f"batch_size={config.batch_size} cannot be shared by {world} processes; use a multiple.")
     if config.gradient_accumulation_steps > 1:
@@ -62,15 +68,15 @@ def _refuse(config: RunConfig, world: int) -> None:
                                "gradient_accumulation_steps=1 and a larger batch.")  # fmt: skip
 
 
-def _cards(config: RunConfig, world: int) -> tuple[str, ...]:
-    """Return the GPUs of the processes, as CUDA_VISIBLE_DEVICES names them; none on a CPU."""
+def _cards(config: RunConfig, devices: int) -> tuple[str, ...]:
+    """Return the GPUs of a run, as CUDA_VISIBLE_DEVICES names them; none on a CPU."""
     if config.device == "cpu":
         return ()
     said = os.environ.get("CUDA_VISIBLE_DEVICES")
     seen = [word for word in said.split(",") if word] if said is not None else list(map(str, range(_count())))
-    if len(seen) < world:
-        raise UnsupportedError(f"this needs {world} GPUs, and {len(seen)} can be seen.")
-    return tuple(seen[:world])
+    if len(seen) < devices:
+        raise UnsupportedError(f"this needs {devices} GPUs, and {len(seen)} can be seen.")
+    return tuple(seen[:devices])
 
 
 def _count() -> int:

@@ -22,7 +22,7 @@ from bench.worker.batches import Batch
 from bench.worker.build import begin, build
 from bench.worker.distributed import Place
 from bench.worker.distributed.exposed import exposed_seconds
-from bench.worker.distributed.strategies import STRATEGIES, stays_on_host
+from bench.worker.distributed.strategies import STRATEGIES, place_of
 from bench.worker.distributed.traffic import EXPANDING, Traffic
 from bench.worker.inspection import followed, note_attribution
 from bench.worker.logbook import Logbook
@@ -37,11 +37,11 @@ LONGEST_SILENCE_S = 600.0
 
 
 def main(rank: int, folder: str, world: int, cards: tuple[str, ...]) -> None:
-    """Do the part of process `rank` of `world`; `cards` are the GPUs that the run may see, one for each process."""
+    """Do the part of process `rank` of `world`; `cards` are the GPUs of each process."""
     place = Place(rank, world, Path(folder))
     place.own_folder.mkdir()
     if cards:
-        os.environ["CUDA_VISIBLE_DEVICES"] = cards[rank]  # every process calls its own cuda:0
+        os.environ["CUDA_VISIBLE_DEVICES"] = cards[rank]  # every process calls its own, or its first, cuda:0
     else:
         torch.set_num_threads(max(1, torch.get_num_threads() // world))
     config = decode_config((place.folder / "config.json").read_bytes())
@@ -58,13 +58,26 @@ def train(place: Place, logbook: Logbook) -> None:
     named = begin(logbook)
     spread, kind = STRATEGIES[str(config.study_options["strategy"])]
     with group(place, config, logbook.device.torch_name):
-        built = build(logbook, named, on_host=stays_on_host(named.method, config))
+        built = build(logbook, named, place_of(named.method, config))
         with logbook.phase("spread"):
             model = spread(built.model, config, logbook.device)
         feed = (batch.part(place.rank, place.world) for batch in feeding(logbook, built.encoder, built.training))
-        with logbook.phase("train"):
+        with logbook.phase("train"), each_card(logbook):
             trainer, _ = make_steps(logbook, model, feed, Counters(), kind)
         _look_inside(logbook, trainer, feed)
+
+
+@contextmanager
+def each_card(logbook: Logbook) -> Iterator[None]:
+    """Keep the peak of every card within the block, where one process has several."""
+    count = torch.cuda.device_count() if logbook.device.torch_name != "cpu" else 1
+    if count == 1:
+        yield
+        return
+    for card in range(count):
+        torch.cuda.reset_peak_memory_stats(card)
+    yield
+    logbook.keep_series("rank.train.peak_allocated", list(map(torch.cuda.max_memory_allocated, range(count))))
 
 
 @contextmanager

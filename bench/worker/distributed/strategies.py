@@ -18,6 +18,7 @@ from bench.worker.devices import Device
 from bench.worker.distributed.zero import zero
 from bench.worker.loop import Trainer
 from bench.worker.methods import Method
+from bench.worker.models import EVERY_CARD
 from bench.worker.refusals import refusing
 from bench.worker.training import MakeTrainer
 
@@ -81,12 +82,16 @@ class ShardedTrainer(Trainer):
         return norm.full_tensor() if hasattr(norm, "full_tensor") else norm
 
 
-def stays_on_host(method: Method, config: RunConfig) -> bool:
-    """Tell whether weights are loaded on the host, and taken from there in parts: a device may have no room for all.
+def place_of(method: Method, config: RunConfig) -> str:
+    """Return where weights are loaded, if not on the process's device.
 
-    Bitsandbytes quantises whole layers on the device, so that a quantised base has to be there first.
+    What is sharded stays on the host, and is taken from there in parts: a device may have no room for all. Bitsandbytes
+    quantises whole layers on the device, so that a quantised base has to be there first.
     """
-    return config.study_options["strategy"] == "fsdp2" and method.quantization(config) is None
+    strategy = config.study_options["strategy"]
+    if strategy == "device_map":
+        return EVERY_CARD
+    return "cpu" if strategy == "fsdp2" and method.quantization(config) is None else ""
 
 
 STRATEGIES: Mapping[str, tuple[Spread, MakeTrainer]] = MappingProxyType({
@@ -95,5 +100,6 @@ STRATEGIES: Mapping[str, tuple[Spread, MakeTrainer]] = MappingProxyType({
     "fsdp2": (sharded, ShardedTrainer),
     "zero2": (alone, zero(2)),  # the engine spreads, and needs the optimiser for it
     "zero3": (alone, zero(3)),
+    "device_map": (alone, Trainer),
 })  # fmt: skip
 """How the model is spread, and who steps it."""

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
+from torch.distributed.tensor import DTensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -59,7 +60,9 @@ class Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """Count a collective, and let every operation be."""
+        """Count a collective, and let every operation be; one on DTensors comes again as what it is made of."""
+        if any(issubclass(kind, DTensor) for kind in types):
+            return NotImplemented
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
         operation = func._schema.name.partition("::")[2]

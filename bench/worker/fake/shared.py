@@ -10,7 +10,7 @@ from torch import distributed
 
 from bench.errors import UnsupportedError
 from bench.schema import RunConfig
-from bench.worker.distributed.strategies import STRATEGIES, Spread, alone, stays_on_host
+from bench.worker.distributed.strategies import STRATEGIES, Spread, alone, place_of
 from bench.worker.loop import Trainer
 from bench.worker.methods import Method
 from bench.worker.training import MakeTrainer
@@ -27,7 +27,7 @@ class Share(NamedTuple):
     world: int = 1
     spread: Spread = alone
     trainer: MakeTrainer = Trainer
-    on_host: bool = False
+    place: str = ""
 
 
 def share_of(config: RunConfig, method: Method) -> Share:
@@ -38,7 +38,7 @@ def share_of(config: RunConfig, method: Method) -> Share:
     if strategy not in SIMULATED:
         raise UnsupportedError(f"strategy={strategy!r} is not simulated, of ways to share work {SIMULATED[-1]!r} is.")
     world = 1 if strategy == "one" else int(config.study_options["world_size"])
-    return Share(world, *STRATEGIES[strategy], stays_on_host(method, config))
+    return Share(world, *STRATEGIES[strategy], place_of(method, config))
 
 
 @contextmanager

@@ -99,6 +99,7 @@ def test_shards_gather_every_weight_for_both_passes_and_scatter_gradients_once(s
 
     found = record.metrics
     assert found["distributed.all_gather_bytes"] == pytest.approx(FLOAT32 * (everything + in_layers), rel=0.01)
+    assert 0 < found["distributed.all_reduce_bytes"] < 1000, "the gradient's norm is one number of all processes"
     assert found["distributed.reduce_scatter_bytes"] == pytest.approx(FLOAT32 * found["parameters.trainable"], rel=0.01)
 
 
@@ -138,11 +139,12 @@ def test_prefetching_changes_no_number(shared):
     [
         ({"batch_size": 3}, "batch_size=3 cannot be shared by 2 processes"),
         ({"gradient_accumulation_steps": 2}, "use gradient_accumulation_steps=1"),
+        ({"strategy": "device_map"}, "deals layers out to GPUs"),
     ],
 )
 def test_what_cannot_be_shared_is_refused_before_anything_is_loaded(run, tiny_config, settings, words):
     """One line says what to change."""
-    record = run(tiny_config("lora", study="distributed", strategy="ddp", **settings))
+    record = run(tiny_config("lora", study="distributed", **{"strategy": "ddp", **settings}))
 
     assert record.status in (Status.ERROR, Status.UNSUPPORTED)
     assert record.failure is not None
