@@ -27,6 +27,8 @@ SERIES: Mapping[str, Folded] = MappingProxyType({
 GREATEST = ("paging.state_bytes", "data.truncated")
 """Numbers that are not alike in all processes: their greatest is kept."""
 
+ENERGY, NEIGHBOURS = "train.energy", "train.neighbour_cores"
+
 EACH = (
     "load.peak_allocated", "load.peak_resident", "train.peak_allocated", "train.peak_reserved", "train.peak_resident",
     "train.peak_process", "paging.state_bytes", "distributed.bytes",
@@ -47,10 +49,11 @@ class End:
     left_at: float = 0.0
 
 
-def fold(logbook: Logbook, records: Sequence[RunRecord]) -> None:
+def fold(logbook: Logbook, records: Sequence[RunRecord], *, whole: bool = True) -> None:
     """Write down what processes did together; `records` are theirs, in their order.
 
-    Peaks are the greatest of any process. What all have alike is the first one's.
+    Peaks are the greatest of any process. What all have alike is the first one's. Where not all left a record (not
+    `whole`), no list has one number for each.
     """
     first = records[0]
     logbook.metrics |= first.metrics
@@ -60,14 +63,25 @@ def fold(logbook: Logbook, records: Sequence[RunRecord]) -> None:
     for name in first.metrics:
         if ".peak_" in name or name in GREATEST:
             logbook.metrics[name] = max(record.metrics[name] for record in records if name in record.metrics)
+    if ENERGY in first.metrics and first.config.device != "cpu":  # a CPU's meter counts what all of them take
+        logbook.metrics[ENERGY] = sum(record.metrics.get(ENERGY, 0) for record in records)
+    if NEIGHBOURS in first.metrics:
+        logbook.metrics[NEIGHBOURS] = max(0.0, first.metrics[NEIGHBOURS] - sum(map(_own_cores, records[1:])))
     for name, values in first.series.items():
         logbook.series[name] = _folded(name, [record.series.get(name, ()) for record in records], values)
     for name in EACH:
         kept = f"rank.{name}"
-        if kept not in logbook.series and all(name in record.metrics for record in records):
+        if whole and kept not in logbook.series and all(name in record.metrics for record in records):
             logbook.keep_series(kept, [record.metrics[name] for record in records])
     if peaks := [peak for peak in logbook.series.get("rank.train.peak_allocated", ()) if peak is not None]:
         logbook.metrics["train.peak_allocated"] = max(peaks)
+
+
+def _own_cores(record: RunRecord) -> float:
+    """Return how many cores a process kept busy in the timed steps, which the others took for a neighbour's."""
+    seconds = record.metrics.get("train.timed_seconds")
+    used = record.series.get("step.cpu_seconds", ())[record.config.untimed_steps :]
+    return sum(spent for spent in used if spent is not None) / seconds if seconds else 0.0
 
 
 def _folded(

@@ -52,8 +52,8 @@ def run(logbook: Logbook) -> None:
     assert context is not None
     ends = _ends(context, logbook.folder)
     records = [end.record for end in ends if end.record]
-    if len(records) == world:
-        fold(logbook, records)
+    if records:
+        fold(logbook, records, whole=len(records) == world)
     if len(records) < world or any(record.status is not Status.OK for record in records):
         raise EndedError(*cause(ends))
 

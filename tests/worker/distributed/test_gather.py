@@ -56,6 +56,24 @@ def test_the_peak_is_the_greatest_and_every_process_keeps_its_own(tmp_path):
     assert found.series == {"rank.train.peak_allocated": (5, 9)}
 
 
+def test_a_sibling_is_no_neighbour(tmp_path):
+    """What the other processes of the run compute does not count as a disturbance; what is left of it does."""
+    steps = {"step.cpu_seconds": (9.0, 9.0, 3.0, 3.0)}  # two untimed
+    made = left(series=steps, metrics={"train.timed_seconds": 8.0, "train.neighbour_cores": 1.0})
+
+    assert folded(tmp_path, made, made).metrics["train.neighbour_cores"] == pytest.approx(0.25)
+    assert folded(tmp_path, made, made, made).metrics["train.neighbour_cores"] == 0
+
+
+@pytest.mark.parametrize(("device", "joules"), [("cuda", 11.0), ("cpu", 5.0)])
+def test_cards_add_their_energy_and_a_processor_has_one_meter(tmp_path, device, joules):
+    """Each card counts its own joules; every process reads the same meter of the processor."""
+    ones = [left(metrics={"train.energy": spent}, series={}) for spent in (5.0, 6.0)]
+    ones = [replace(one, config=CONFIG.but(device=device)) for one in ones]
+
+    assert folded(tmp_path, *ones).metrics["train.energy"] == joules
+
+
 def ended(made: RunRecord | None, code: int | None = 1, at: float = 0.0) -> End:
     """Make the end of a process."""
     return End(code, made, "train", at)
