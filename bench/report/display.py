@@ -26,7 +26,7 @@ COUNTS = (
     "train.allocator_retries", "train.foreign_processes", "paging.counters_valid", "paging.fault_groups",
     "paging.fault_batches", "train.clock_reasons_start", "train.clock_reasons_end", "predict.retries",
     "predict.largest_batch", "numerics.checks", "quantization.weights", "train.diverged",
-    "flow.trainable", "flow.total",
+    "flow.trainable", "flow.total", "distributed.calls", "distributed.quantizations", "distributed.expansions",
 )  # fmt: skip
 RATIOS = ("inference.slowdown", "inference.first_token_slowdown", "adapters.mixed_slowdown")
 FAULTS = ("minor_faults", "major_faults")

@@ -9,7 +9,7 @@ from bench.analysis.cases import RAN, Case, newest
 from bench.analysis.families import families
 from bench.report.asked import METHOD, Told, table
 from bench.report.beside import ratio_cell
-from bench.report.figures import GIB, LOOKS, Chart, drawn, label
+from bench.report.figures import GIB, LOOKS, OTHER_LOOK, Chart, drawn, label
 from bench.report.named_rows import row_layout, row_name
 from bench.report.summary import method_label
 from bench.report.tables import Cell, Column, Table, case_page, estimated
@@ -77,7 +77,7 @@ def tables(cases: Sequence[Case]) -> list[Table]:
             "What sharing the work gives and costs", kept, HEADINGS, FIGURES, more=more, notes=notes, details=DETAILS
         ),
         table("What processes exchange in a step", several, HEADINGS, EXCHANGED, notes=(EXCHANGED_NOTE,)),
-        table("What each card would hold, predicted", _of_study(cases, Kind.PREDICTED), HEADINGS, PREDICTED),
+        table("What each card would hold", _of_study(cases, Kind.PREDICTED), HEADINGS, PREDICTED),
     ]
 
 
@@ -93,7 +93,7 @@ def charts(cases: Sequence[Case]) -> list[Chart]:
             "type": "bar", "orientation": "h", "name": label(method_label(method)),
             "y": [row_name(_name(case)) for case, _ in known if case.config.method == method],
             "x": [peak.number / GIB for case, peak in known if case.config.method == method],
-            "marker": {"color": LOOKS[method][0]},
+            "marker": {"color": LOOKS.get(method, OTHER_LOOK)[0]},
             "hovertemplate": "%{y}: %{x:.3g} GiB<extra></extra>",
         }
         for method in dict.fromkeys(case.config.method for case, _ in known)
@@ -127,12 +127,19 @@ def _shared(cases: Sequence[Case]) -> list[Case]:
 
 
 def _of_study(cases: Sequence[Case], *kinds: Kind) -> list[Case]:
-    """Return the newest cases of the study of these kinds, by model, method and number of devices."""
-    return sorted(
-        (case for case in newest(cases) if case.config.study == STUDY and case.kind in kinds),
-        key=lambda case: (case.config.model, list(LOOKS).index(case.config.method) if case.config.method in LOOKS else
-                          len(LOOKS), devices(case)),
-    )  # fmt: skip
+    """Return the newest cases of the study of these kinds, by model, method, strategy and number of devices."""
+    return sorted((case for case in newest(cases) if case.config.study == STUDY and case.kind in kinds), key=_order)
+
+
+def _order(case: Case) -> tuple[str, int, int, int, bool]:
+    options = case.config.study_options
+    place = _place(list(LOOKS), case.config.method), _place(list(STRATEGIES), str(options.get("strategy")))
+    return case.config.model, *place, devices(case), bool(options.get("forward_prefetch"))
+
+
+def _place(known: Sequence[str], name: str) -> int:
+    """Return where a name stands among known ones; others come last."""
+    return known.index(name) if name in known else len(known)
 
 
 def _references(cases: Sequence[Case]) -> dict[int, Case]:
