@@ -160,7 +160,8 @@ def _efficiency(case: Case, alone: Case | None) -> Cell:
     if not ratio.is_number:
         return ratio
     low, high = (None if side is None else side / count for side in (ratio.low, ratio.high))
-    return replace(ratio, value=ratio.number / count, low=low, high=high, how=f"{ratio.how}, by {count} devices")
+    how = f"{ratio.how}, by {count} devices"
+    return replace(ratio, value=ratio.number / count, low=low, high=high, how=how, metric="")  # no ratio of the metric
 
 
 def _name(case: Case) -> str:
