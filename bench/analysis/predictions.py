@@ -16,6 +16,10 @@ from bench.schema import Kind, RunConfig, RunRecord, gpus
 from bench.schema.gpus import SKUS, Sku
 from bench.schema.studies import TRAINING
 
+UNCHECKED = ("unknown: no prediction of a run that several cards share was held against a measurement yet, and what "
+             "NCCL takes beside torch is not in it")  # fmt: skip
+"""What is said of the error of a prediction that nothing was held against."""
+
 CHECKED = ("train.peak_allocated", "train.peak_reserved", "train.peak_process")
 """What is checked where both sides hold it; each is compared with the same metric only."""
 
@@ -118,10 +122,6 @@ def checks(cases: Sequence[Case]) -> list[Check]:
     ]
 
 
-SHARED = ("unknown: no prediction of a run that several cards share was held against a measurement yet, and what NCCL "
-          "takes beside torch is not in it")  # fmt: skip
-
-
 def checks_below(root: Path) -> list[Check]:
     """Return the checks of the records below a folder; none where there is no such folder."""
     return checks(group(read(root)[0])) if root.is_dir() else []
@@ -187,6 +187,6 @@ def expected_error(subject: RunRecord | RunConfig, found: Iterable[Check]) -> st
     """Say what error a reader of this prediction has to expect."""
     config = subject.config if isinstance(subject, RunRecord) else subject
     if config.study != TRAINING:
-        return SHARED
+        return UNCHECKED
     known = expected(subject, found)
     return f"{known.family}: {known.text}"

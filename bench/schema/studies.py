@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from bench.schema.entry import Option, Study
+from bench.schema.entry import Option, Scalar, Study
 
 TRAINING = "training"
+SHARED = "distributed"
+"""The study of training that several devices share."""
 
 MERGING_OPTIONS: Mapping[str, Option] = MappingProxyType({
     "way": Option("in_place", "How the adapter is merged: in_place as peft does, quantising again where the base is "
@@ -76,6 +78,12 @@ DISTRIBUTED_OPTIONS: Mapping[str, Option] = MappingProxyType({
     "forward_prefetch": Option(False, "Of fsdp2: a layer asks for the next one's weights before it computes."),
 })  # fmt: skip
 
+
+def devices(options: Mapping[str, Scalar]) -> int:
+    """Return how many devices share a training, from the study's options; 1 where a record does not say."""
+    return 1 if options.get("strategy", "one") == "one" else int(options.get("world_size", 1))
+
+
 STUDIES: Mapping[str, Study] = MappingProxyType({
     TRAINING: Study("bench.worker.run:run", "Training",
                     "Load, evaluate, train, evaluate, save, infer, look inside, merge."),
@@ -98,7 +106,7 @@ STUDIES: Mapping[str, Study] = MappingProxyType({
                        "turns with the base: time to first token, time per token, memory.", INFERENCE_OPTIONS,
                        measures=("inference.", "infer.", "merge.seconds"),
                        timed=("inference.token_seconds", "seconds a generated token")),
-    "distributed": Study("bench.worker.distributed.launch:run", "Distributed",
+    SHARED: Study("bench.worker.distributed.launch:run", "Distributed",
                          "The same training by one device, or by several processes that share every batch: seconds a "
                          "step, memory of each, bytes they exchange.", DISTRIBUTED_OPTIONS,
                          measures=("distributed.",)),

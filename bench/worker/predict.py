@@ -10,7 +10,7 @@ import torch
 from bench.errors import DoesNotFitError, UnsupportedError
 from bench.schema import RunConfig
 from bench.schema.catalogue import METHODS, STUDIES, find, find_task, load
-from bench.schema.studies import TRAINING
+from bench.schema.studies import SHARED, TRAINING
 from bench.worker import models, resolved
 from bench.worker.batches import batches
 from bench.worker.devices.fake import Fake
@@ -18,7 +18,6 @@ from bench.worker.encoding import Tokens
 from bench.worker.fake.fit import Fit, replay
 from bench.worker.fake.heap import Event
 from bench.worker.fake.scaling import Twin, largest_batch, same_blocks
-from bench.worker.fake.shared import STUDY as SHARED
 from bench.worker.fake.shared import Share, pretended, share_of
 from bench.worker.fake.weights import described, shaped_weights
 from bench.worker.inspection import followed, note_attribution

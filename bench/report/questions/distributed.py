@@ -14,8 +14,8 @@ from bench.report.named_rows import row_layout, row_name
 from bench.report.summary import method_label
 from bench.report.tables import Cell, Column, Table, case_page, estimated
 from bench.schema import Kind
+from bench.schema.studies import SHARED, devices
 
-STUDY = "distributed"
 STRATEGIES = {
     "one": "one device",
     "ddp": "DDP",
@@ -70,7 +70,7 @@ def tables(cases: Sequence[Case]) -> list[Table]:
     kept = _shared(cases)
     alone = _references(kept)
     notes = (NOTE, CPU_NOTE) if any(case.config.device == "cpu" for case in kept) else (NOTE,)
-    several = [case for case in kept if devices(case) > 1]
+    several = [case for case in kept if devices(case.config.study_options) > 1]
     more: Told = {"efficiency": ("efficiency", lambda case: _efficiency(case, alone.get(id(case))))}
     return [
         table(
@@ -85,7 +85,7 @@ def charts(cases: Sequence[Case]) -> list[Chart]:
     """Return the peak memory of a process, a bar a way of sharing, one below the other."""
     peaks = {case.name: (case, estimated(case, TENSORS)) for case in _shared(cases)}
     known = [(case, peak) for case, peak in peaks.values() if peak.is_number]
-    if not any(devices(case) > 1 for case, _ in known):
+    if not any(devices(case.config.study_options) > 1 for case, _ in known):
         return []
     names = [_name(case) for case, _ in known]
     traces = [
@@ -108,12 +108,6 @@ def charts(cases: Sequence[Case]) -> list[Chart]:
     return [Chart("distributed-peak", finding, drawn(traces, layout), shown)]
 
 
-def devices(case: Case) -> int:
-    """Return how many processes share the work of a case."""
-    options = case.config.study_options
-    return 1 if options.get("strategy") == "one" else int(options.get("world_size", 1))
-
-
 def spread(case: Case) -> str:
     """Say how a case's work is shared."""
     options = case.config.study_options
@@ -128,13 +122,13 @@ def _shared(cases: Sequence[Case]) -> list[Case]:
 
 def _of_study(cases: Sequence[Case], *kinds: Kind) -> list[Case]:
     """Return the newest cases of the study of these kinds, by model, method, strategy and number of devices."""
-    return sorted((case for case in newest(cases) if case.config.study == STUDY and case.kind in kinds), key=_order)
+    return sorted((case for case in newest(cases) if case.config.study == SHARED and case.kind in kinds), key=_order)
 
 
 def _order(case: Case) -> tuple[str, int, int, int, bool]:
     options = case.config.study_options
     place = _place(list(LOOKS), case.config.method), _place(list(STRATEGIES), str(options.get("strategy")))
-    return case.config.model, *place, devices(case), bool(options.get("forward_prefetch"))
+    return case.config.model, *place, devices(case.config.study_options), bool(options.get("forward_prefetch"))
 
 
 def _place(known: Sequence[str], name: str) -> int:
@@ -146,7 +140,7 @@ def _references(cases: Sequence[Case]) -> dict[int, Case]:
     """Return for every case the one on the same work that one device does."""
     found: dict[int, Case] = {}
     for family in families(cases, APART):
-        alone = next((case for case in family if devices(case) == 1), None)
+        alone = next((case for case in family if devices(case.config.study_options) == 1), None)
         if alone is not None:
             found |= {id(case): alone for case in family if case is not alone}
     return found
@@ -156,7 +150,7 @@ def _efficiency(case: Case, alone: Case | None) -> Cell:
     """Return the speed against one device's, by the number of devices."""
     if alone is None:
         return Cell("")
-    ratio, count = ratio_cell(case, alone, SPEED), devices(case)
+    ratio, count = ratio_cell(case, alone, SPEED), devices(case.config.study_options)
     if not ratio.is_number:
         return ratio
     low, high = (None if side is None else side / count for side in (ratio.low, ratio.high))
@@ -165,7 +159,7 @@ def _efficiency(case: Case, alone: Case | None) -> Cell:
 
 
 def _name(case: Case) -> str:
-    count = f" on {devices(case)}" if devices(case) > 1 else ""
+    count = f" on {devices(case.config.study_options)}" if devices(case.config.study_options) > 1 else ""
     return f"{method_label(case.config.method)}, {spread(case)}{count}"
 
 
@@ -176,5 +170,5 @@ def _link(said: Callable[[Case], str]) -> Callable[[Case], Cell]:
 HEADINGS: Told = {
     **METHOD,
     "spread": ("shared by", _link(spread)),
-    "devices": ("devices", lambda case: Cell(str(devices(case)))),
+    "devices": ("devices", lambda case: Cell(str(devices(case.config.study_options)))),
 }

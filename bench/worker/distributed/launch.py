@@ -17,6 +17,7 @@ from torch.multiprocessing.spawn import ProcessContext, ProcessExitedException, 
 from bench.errors import BadValueError, RecordFormatError, UnsupportedError
 from bench.schema import RunConfig, Status
 from bench.schema.codec import decode
+from bench.schema.studies import devices
 from bench.worker.distributed import Place, rank
 from bench.worker.distributed.gather import End, cause, fold
 from bench.worker.logbook import EndedError, Logbook
@@ -35,10 +36,10 @@ def run(logbook: Logbook) -> None:
     """
     config = logbook.config
     strategy = config.study_options["strategy"]
-    devices = 1 if strategy == "one" else int(config.study_options["world_size"])
-    world = 1 if strategy == "device_map" else devices
+    needed = devices(config.study_options)
+    world = 1 if strategy == "device_map" else needed
     _refuse(config, world)
-    cards = _cards(config, devices)
+    cards = _cards(config, needed)
     if strategy == "device_map":
         cards = (",".join(cards),)
     forks = config.device == "cpu" and sys.platform == "linux"  # nothing was computed yet, so nothing is inherited
@@ -68,15 +69,15 @@ def _refuse(config: RunConfig, world: int) -> None:
                                "gradient_accumulation_steps=1 and a larger batch.")  # fmt: skip
 
 
-def _cards(config: RunConfig, devices: int) -> tuple[str, ...]:
+def _cards(config: RunConfig, needed: int) -> tuple[str, ...]:
     """Return the GPUs of a run, as CUDA_VISIBLE_DEVICES names them; none on a CPU."""
     if config.device == "cpu":
         return ()
     said = os.environ.get("CUDA_VISIBLE_DEVICES")
     seen = [word for word in said.split(",") if word] if said is not None else list(map(str, range(_count())))
-    if len(seen) < devices:
-        raise UnsupportedError(f"this needs {devices} GPUs, and {len(seen)} can be seen.")
-    return tuple(seen[:devices])
+    if len(seen) < needed:
+        raise UnsupportedError(f"this needs {needed} GPUs, and {len(seen)} can be seen.")
+    return tuple(seen[:needed])
 
 
 def _count() -> int:

@@ -10,12 +10,12 @@ from torch import distributed
 
 from bench.errors import UnsupportedError
 from bench.schema import RunConfig
+from bench.schema.studies import SHARED, devices
 from bench.worker.distributed.strategies import STRATEGIES, Spread, alone, place_of
 from bench.worker.loop import Trainer
 from bench.worker.methods import Method
 from bench.worker.training import MakeTrainer
 
-STUDY = "distributed"
 SIMULATED = ("one", "fsdp2")
 """Ways of sharing that are simulated. A replica holds what one device does and its buckets; DeepSpeed's engine needs
 values."""
@@ -32,13 +32,12 @@ class Share(NamedTuple):
 
 def share_of(config: RunConfig, method: Method) -> Share:
     """Return how a config's work is shared. Raises `UnsupportedError` for a way that is not simulated."""
-    if config.study != STUDY:
+    if config.study != SHARED:
         return Share()
     strategy = str(config.study_options["strategy"])
     if strategy not in SIMULATED:
         raise UnsupportedError(f"strategy={strategy!r} is not simulated, of ways to share work {SIMULATED[-1]!r} is.")
-    world = 1 if strategy == "one" else int(config.study_options["world_size"])
-    return Share(world, *STRATEGIES[strategy], place_of(method, config))
+    return Share(devices(config.study_options), *STRATEGIES[strategy], place_of(method, config))
 
 
 @contextmanager
