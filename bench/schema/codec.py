@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -82,4 +83,7 @@ def decode_config(data: bytes) -> RunConfig:
 def json_schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of a record file, as shipped in `bench/schema/record.schema.json`."""
     schema = msgspec.json.schema(RunRecord)
+    for definition in schema["$defs"].values():
+        if "description" in definition:  # indented as in the source before msgspec 0.23
+            definition["description"] = inspect.cleandoc(definition["description"])
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "ftbench record", **schema}
