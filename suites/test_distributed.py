@@ -19,9 +19,9 @@ SPREADS = (
     {"strategy": "ddp"},
     {"strategy": "fsdp2"},
     {"strategy": "fsdp2", "forward_prefetch": True},
+    {"strategy": "zero2"},
+    {"strategy": "zero3"},
 )
-ZERO = ({"strategy": "zero2"}, {"strategy": "zero3"})
-"""DeepSpeed's, which take minutes a step on a CPU."""
 IN_TURN = {"strategy": "device_map"}
 """The guide's naive pipeline: a part of the layers on each GPU, and one works at a time."""
 SIMULATED = ({"strategy": "one"}, {"strategy": "fsdp2"})
@@ -34,7 +34,7 @@ def parameters(work: Work) -> dict[str, object]:
     many = work.predicted or (work.scale == "full" and work.device != "cpu")
     return {
         "method": ("full", "lora", "qlora"),
-        "spread": SIMULATED if work.predicted else (*SPREADS, *ZERO, IN_TURN) if work.device != "cpu" else SPREADS,
+        "spread": SIMULATED if work.predicted else (*SPREADS, IN_TURN) if work.device != "cpu" else SPREADS,
         "world_size": MORE if many else "needs more devices than two: --scale full",
     }
 

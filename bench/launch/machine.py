@@ -25,7 +25,7 @@ from bench.schema.record import STACK
 
 PACKAGES = (
     "torch", "transformers", "peft", "bitsandbytes", "accelerate", "datasets", "safetensors",
-    "tokenizers", "numpy", "gguf", "hqq", "pytest", "pytest-benchmark", "nvidia-ml-py", "triton",
+    "tokenizers", "numpy", "gguf", "hqq", "deepspeed", "pytest", "pytest-benchmark", "nvidia-ml-py", "triton",
     "nvidia-cublas", "nvidia-cuda-cupti", "nvidia-cuda-runtime", "nvidia-cudnn-cu13", "nvidia-nccl-cu13",
     "nvidia-cublas-cu12", "nvidia-cuda-cupti-cu12", "nvidia-cuda-runtime-cu12", "nvidia-cudnn-cu12", "nvidia-nccl-cu12",
 )  # fmt: skip

@@ -17,7 +17,7 @@ from bench.worker.probes import Number, metered
 from bench.worker.probes.attribution import Attribution, replay
 from bench.worker.probes.flops import flops_of_step, shape_of
 from bench.worker.probes.head import head_marks
-from bench.worker.probes.owners import by_address, owners
+from bench.worker.probes.owners import by_address
 from bench.worker.probes.timeline import timeline
 
 
@@ -95,13 +95,13 @@ def followed(
     Returns what every byte was for, or why that is not known.
     """
     known: dict[str, Mapping[int, str]] = {}
-    before = owners(trainer.model, trainer.optimizer)
+    before = trainer.held()
     with device.recorder() as recorder:
 
         def on_stage(name: str) -> None:
             also(name)
             if name in ("optimizer", "end"):  # gradients are known at the one, new optimiser state at the other
-                known[name] = by_address(owners(trainer.model, trainer.optimizer))
+                known[name] = by_address(trainer.held())
             recorder.mark(name)
 
         with head_marks(trainer.bare, recorder.mark):
@@ -142,7 +142,7 @@ def _note_peak(logbook: Logbook, found: Attribution, window: Mapping[str, Number
 
 def _trace_evaluation(logbook: Logbook, trainer: Trainer, one_batch: Callable[[], object]) -> None:
     """Follow one batch of answers: what lives anyway, and what the batch adds at its peak."""
-    before = owners(trainer.model, trainer.optimizer)
+    before = trainer.held()
     with logbook.device.recorder() as recorder:
         one_batch()
     if recorder.trace is None:

@@ -18,6 +18,8 @@ from bench.schema.catalogue import METHODS, OPTIMIZERS, find, load
 from bench.worker.batches import Batch
 from bench.worker.devices import Device
 from bench.worker.methods import Method
+from bench.worker.probes.owners import owners
+from bench.worker.probes.trace import Block
 
 MakeOptimizer = Callable[[Iterable[torch.nn.Parameter], RunConfig], torch.optim.Optimizer]
 OnStage = Callable[[str], None]
@@ -116,6 +118,10 @@ class Trainer:
     def bare(self) -> Any:
         """The model without what spreads it over processes."""
         return self.model
+
+    def held(self) -> list[Block]:
+        """Return every storage that training holds now, with its category."""
+        return owners(self.model, self.optimizer)
 
     def _own_optimizer(self) -> torch.optim.Optimizer:
         if self._method.optimizer:

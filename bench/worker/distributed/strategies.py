@@ -91,7 +91,7 @@ def place_of(method: Method, config: RunConfig) -> str:
     strategy = config.study_options["strategy"]
     if strategy == "device_map":
         return EVERY_CARD
-    return "cpu" if strategy == "fsdp2" and method.quantization(config) is None else ""
+    return "cpu" if strategy in ("fsdp2", "zero3") and method.quantization(config) is None else ""
 
 
 STRATEGIES: Mapping[str, tuple[Spread, MakeTrainer]] = MappingProxyType({

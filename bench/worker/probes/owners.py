@@ -6,7 +6,7 @@ below has it: weights, quantisation state, buffers, gradients, optimiser state.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -24,10 +24,14 @@ WRAPPED = frozenset({"base_layer", "original_module", "base_model", "model"})
 """Names under which peft's modules keep the module of the base they stand for."""
 
 
-def owners(model: torch.nn.Module, optimizer: torch.optim.Optimizer | None = None) -> list[Block]:
-    """Return every storage that `model` and `optimizer` hold now, each once, with its category."""
+Owned = Iterable[tuple[str, torch.Tensor]]
+"""Tensors, and the category that each belongs to."""
+
+
+def owners(model: torch.nn.Module, optimizer: torch.optim.Optimizer | None = None, more: Owned = ()) -> list[Block]:
+    """Return every storage that `model` and `optimizer` hold now, and `more`, each once, with its category."""
     found: dict[int, Block] = {}
-    for category, tensor in _owned(model, optimizer):
+    for category, tensor in (*_owned(model, optimizer), *more):
         storage = local(tensor).untyped_storage()
         address = storage.data_ptr()  # 0 on the meta device, and for no bytes
         if address:
@@ -46,12 +50,16 @@ def by_address(blocks: list[Block]) -> dict[int, str]:
     return {block.address: block.category for block in blocks}
 
 
-def _owned(model: torch.nn.Module, optimizer: torch.optim.Optimizer | None) -> Iterator[tuple[str, torch.Tensor]]:
+def _owned(model: torch.nn.Module, optimizer: torch.optim.Optimizer | None) -> Owned:
     adapted, in_four_bits = adapter_parameters(model), _weights_in_four_bits(model)
     parameters = list(model.parameters())
     for parameter in parameters:
         category = "base_4bit" if id(parameter) in in_four_bits else _base_category(parameter)
-        yield "adapters" if id(parameter) in adapted else category, parameter
+        if id(parameter) in adapted:
+            category = "adapters"
+        yield category, parameter
+        if (part := getattr(parameter, "ds_tensor", None)) is not None:  # what ZeRO-3 keeps here of a weight
+            yield category, part
     for holder in (*parameters, *model.modules()):
         for state in quantization_states(holder):
             yield from (("quantization_state", tensor) for tensor in tensors_in(state))
@@ -59,6 +67,7 @@ def _owned(model: torch.nn.Module, optimizer: torch.optim.Optimizer | None) -> I
     yield from (("gradients", parameter.grad) for parameter in parameters if parameter.grad is not None)
     if optimizer is not None:
         yield from (("optimizer_state", tensor) for tensor in tensors_in(optimizer.state))
+        yield from (("optimizer_state", weight) for weight in optimizer.state)  # where it is no weight, its copy
 
 
 def _base_category(parameter: torch.nn.Parameter) -> str:

@@ -41,19 +41,21 @@ def left_behind() -> list[int]:
 
 
 @pytest.mark.parametrize(
-    ("how", "status", "words"),
+    ("strategy", "how", "status", "words"),
     [
-        ("killed", Status.CRASHED, "rank 1 was killed by SIGKILL"),
-        ("raises", Status.ERROR, "rank 1: ValueError: spoiled"),
-        ("memory", Status.OOM, "rank 1: the host has no"),
-        ("hangs", Status.ERROR, "rank 1 was still in train"),
+        ("ddp", "killed", Status.CRASHED, "rank 1 was killed by SIGKILL"),
+        ("ddp", "raises", Status.ERROR, "rank 1: ValueError: spoiled"),
+        ("ddp", "memory", Status.OOM, "rank 1: the host has no"),
+        ("ddp", "hangs", Status.ERROR, "rank 1 was still in train"),
+        ("zero3", "killed", Status.CRASHED, "rank 1 was killed by SIGKILL"),
+        ("zero3", "hangs", Status.ERROR, "rank 1 was still in train"),
     ],
 )
 def test_a_lost_process_ends_the_run_with_its_reason(
-    tiny_cache: Path, tiny_config: Callable[..., RunConfig], how: str, status: Status, words: str
+    tiny_cache: Path, tiny_config: Callable[..., RunConfig], strategy: str, how: str, status: Status, words: str
 ) -> None:
     """Whatever happens to one process, the run is a failed result in bounded time, and no process outlives it."""
-    config = tiny_config("lora", study="distributed", strategy="ddp", steps=6, packing=True, sequence_length=32,
+    config = tiny_config("lora", study="distributed", strategy=strategy, steps=6, packing=True, sequence_length=32,
                          timeout_s=40.0)  # fmt: skip
 
     record, seconds = spoiled(how, tiny_cache, config)

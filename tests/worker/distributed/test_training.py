@@ -53,7 +53,7 @@ def shared(run: Callable[[RunConfig], RunRecord], tiny_config: Callable[..., Run
 
 
 @pytest.mark.parametrize("method", ["full", "lora", "qlora"])
-@pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp2", "zero2", "zero3"])
 def test_processes_learn_what_one_learns(shared, method, strategy):
     """On the same batches the loss of every step is one process's, and it falls: gradients are averaged right."""
     alone, together = shared(method, "one"), shared(method, strategy)
@@ -66,7 +66,7 @@ def test_processes_learn_what_one_learns(shared, method, strategy):
     assert together.series["step.tokens_trained"] == alone.series["step.tokens_trained"]
 
 
-@pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp2", "zero2", "zero3"])
 def test_parts_of_unequal_length_weigh_what_they_hold(shared, strategy):
     """Where examples are padded, parts have unequally many trained tokens; the loss is still the whole batch's mean."""
     alone, together = (shared("lora", kind, packing=False, sequence_length=64) for kind in ("one", strategy))
@@ -103,6 +103,39 @@ def test_shards_gather_every_weight_for_both_passes_and_scatter_gradients_once(s
     assert found["distributed.reduce_scatter_bytes"] == pytest.approx(FLOAT32 * found["parameters.trainable"], rel=0.01)
 
 
+@pytest.mark.parametrize("method", ["full", "lora", "qlora"])
+def test_zero_2_sums_gradients_and_gathers_what_was_updated(shared, method):
+    """ZeRO-2 sums the trained weights' gradients, and gathers the parts of them that each has updated (within 1 %)."""
+    found = shared(method, "zero2").metrics
+    trained = FLOAT32 * found["parameters.trainable"]
+
+    assert found["distributed.all_reduce_bytes"] == pytest.approx(trained, rel=0.01)
+    assert found["distributed.all_gather_bytes"] == pytest.approx(trained, rel=0.01)
+    assert found["distributed.bytes"] == pytest.approx(2 * trained, rel=0.01)
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_zero_3_gathers_weights_and_scatters_gradients_once(shared, prepared, method):
+    """ZeRO-3 keeps gathered weights from forward to backward where they are few, and the smallest always."""
+    record = shared(method, "zero3")
+    weights = list(prepared(record.config).parameters())
+    trained = FLOAT32 * record.metrics["parameters.trainable"]
+
+    found = record.metrics
+    assert found["distributed.reduce_scatter_bytes"] == pytest.approx(trained, rel=0.01)
+    everything = FLOAT32 * sum(weight.numel() for weight in weights)
+    assert 0.9 * everything < found["distributed.all_gather_bytes"] < everything + 1.01 * trained
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp2", "zero2", "zero3"])
+def test_no_way_of_sharing_quantises_again(shared, strategy):
+    """4-bit weights stay as they were quantised, and are expanded as often as on one device."""
+    alone, together = shared("qlora", "one").metrics, shared("qlora", strategy).metrics
+
+    assert together["distributed.quantizations"] == 0
+    assert together["distributed.expansions"] == alone["distributed.expansions"] > 0
+
+
 def test_one_process_exchanges_nothing(shared):
     """Nothing is sent where nobody else is."""
     assert shared("lora", "one").metrics["distributed.bytes"] == 0
@@ -124,6 +157,21 @@ def test_shards_hold_a_part_and_replicas_the_whole(shared, method):
     for record in (replica, shard):
         assert len(record.series["rank.train.peak_allocated"]) == 2
         assert record.metrics["train.peak_allocated"] == max(record.series["rank.train.peak_allocated"])
+
+
+@pytest.mark.parametrize("method", ["full", "lora", "qlora"])
+def test_zero_holds_parts_and_copies_of_what_it_trains(shared, method):
+    """Stage 2 shards the moments, stage 3 the weights too; both keep a copy of their part of what is trained."""
+    alone, second, third = (shared(method, kind).metrics for kind in ("one", "zero2", "zero3"))
+    moments, part = alone["paging.state_bytes"] / 2, FLOAT32 * alone["parameters.trainable"] / 2
+
+    for found in (second, third):
+        assert found["paging.state_bytes"] == pytest.approx(moments, rel=0.02)
+        assert found["at_peak.optimizer_state"] == pytest.approx(moments + part, rel=0.02)
+    held = "at_peak.base_float32"
+    assert second[held] == alone[held]
+    assert third[held] < 0.6 * alone[held]
+    assert third["at_peak.gradients"] > 0.9 * part
 
 
 def test_prefetching_changes_no_number(shared):

@@ -48,6 +48,28 @@ def test_plain_weights_are_told_by_type(dtype, category, size):
     assert sums(model) == {category: (30 + 15) * size}
 
 
+def test_copies_that_an_optimizer_updates_are_its_state():
+    """What is updated in the weights' place is the optimiser's; the weights themselves stay the model's."""
+    model = torch.nn.Linear(10, 3, bias=False)
+    copy = torch.nn.Parameter(model.weight.detach().double())
+    optimizer = torch.optim.SGD([copy, model.weight], momentum=0.9)
+    copy.grad, model.weight.grad = torch.ones_like(copy), torch.ones_like(model.weight)
+    optimizer.step()
+
+    moments = 30 * (8 + 4)
+    found = {"base_float32": 120, "gradients": 120, "optimizer_state": moments + 30 * 8}
+    assert sums(model, optimizer) == found
+
+
+def test_what_zero_keeps_of_a_weight_is_a_weight():
+    """ZeRO-3 leaves an empty weight, and its part beside it."""
+    model = torch.nn.Linear(10, 3, bias=False)
+    model.weight.ds_tensor = model.weight.detach().reshape(-1)[:15].clone()
+    model.weight.data = torch.empty(0)
+
+    assert sums(model) == {"base_float32": 60}
+
+
 def test_gradients_state_and_buffers_of_a_normalised_layer():
     """Batch norm of 6 has two weights and buffers of 6, 6 and one int64; AdamW keeps two moments and a count each."""
     model = torch.nn.BatchNorm1d(6)
