@@ -154,6 +154,36 @@ def test_c20_layers_are_paired_on_the_same_items(all_linear: int, narrow: int, e
     assert verdict_of("C20", *records) == expected
 
 
+def sharded(
+    strategy: str, seconds: float, seed: int, *, device: str = "cpu", again: int = 0, **settings: Any
+) -> RunRecord:
+    """QLoRA shared by two processes whose step takes so long, and which quantises so many weights again in it."""
+    own = {"study": "distributed", "strategy": strategy, "device": device, **settings}
+    made = sped("qlora", seconds, seed)
+    metrics = {**made.metrics, "distributed.quantizations": again, "distributed.expansions": 417 + again}
+    return replace(made, config=fixed_shape("qlora", seed=seed, **own), metrics=metrics)
+
+
+@pytest.mark.parametrize(("again", "expected"), [(0, Verdict.CONTRADICTED), (417, Verdict.SUPPORTED)])
+def test_c22_conversions_decide_anywhere_and_seconds_not_on_a_cpu(again: int, expected: Verdict) -> None:
+    """Weights quantised again support the claim; a step on shared cores stands beside it, however slow it is."""
+    records = [sharded("zero3", 9.0, seed, again=again) for seed in SEEDS]
+    records += [sharded("fsdp2", 1.0, seed, forward_prefetch=True) for seed in SEEDS]
+
+    said, evidence = found("C22", *records)
+
+    assert said is expected
+    assert [one.holds is None for one in evidence] == [False, False, True]
+
+
+def test_c22_seconds_decide_on_gpus() -> None:
+    """Nothing quantised again and a slower step: partly so."""
+    records = [sharded("zero3", 9.0, seed, device="cuda") for seed in SEEDS]
+    records += [sharded("fsdp2", 1.0, seed, device="cuda", forward_prefetch=True) for seed in SEEDS]
+
+    assert verdict_of("C22", *records) is Verdict.PARTLY
+
+
 def test_c31_what_fits_one_card_decides() -> None:
     """Only QLoRA fits: supported. LoRA fitting too makes it partly."""
 

@@ -76,8 +76,8 @@ _ALL: tuple[Question, ...] = (
              "Saving, loading, setting, hot-swapping, deleting and combining adapters, and a batch whose rows have one "
              "each: seconds and bytes by the number of adapters, and whether the base stays bit for bit what it was."),
     Question("distributed", "What does sharing the work between devices give and cost?",
-             "One device, a whole model on each (DDP), or a part of every weight on each (FSDP2), on the same work: "
-             "speed, memory of a process, and the bytes that are exchanged by collective."),
+             "One device, a whole model on each (DDP), or a part of every weight on each (FSDP2, ZeRO), on the same "
+             "work: speed, memory of a process, and the bytes that are exchanged by collective."),
 )  # fmt: skip
 
 QUESTIONS: Mapping[str, Question] = MappingProxyType({question.name: question for question in _ALL})
