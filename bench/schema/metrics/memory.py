@@ -42,7 +42,7 @@ CATEGORIES: Mapping[str, str] = MappingProxyType(
         "adapters": "weights of the adapters",
         "buffers": "the model's buffers",
         "gradients": "gradients of the trained weights",
-        "optimizer_state": "state of the optimiser, and the copies of weights that it updates where it has its own",
+        "optimizer_state": "state of the optimiser, with its own copies of weights where it keeps them",
         "activations": "what the forward pass keeps for the backward pass, the head excepted",
         "logits": "logits, loss and the gradient of the logits",
         "temporaries": "everything else that lives within one stage",

@@ -1,23 +1,27 @@
-"""Autograd on fake CUDA tensors in a build of torch without CUDA, by two entries in tables of function pointers.
+"""Autograd on fake CUDA tensors where there is no GPU, by entries in tables of function pointers.
 
-A CUDA build needs none of this. A CPU build lacks two things that autograd asks for:
+A CUDA build on a machine with a GPU needs none of this. Elsewhere autograd asks for what is not there:
 
 1. A device guard for CUDA. `torch._C._ensureCUDADeviceGuardSet` puts c10's FakeGuardImpl in place of a guard
    that reports no devices, but a CPU build has no guard at all and the first gradient ends the process
-   (c10/core/impl/FakeGuardImpl.h, torch/csrc/Module.cpp). So a guard is registered whose every function
+   (c10/core/impl/FakeGuardImpl.h, torch/csrc/Module.cpp). So there a guard is registered whose every function
    returns 0, and torch is asked to replace it.
 2. `CUDAHooksInterface::isBuilt`, which gradients that meet in one place ask through
-   `at::accelerator::getCurrentStream` (aten/src/ATen/detail/CUDAHooksInterface.h). So the table of the
-   hooks is copied, `isBuilt` answers 1 and `hasPrimaryContext`, which throws in a CPU build, answers 0.
+   `at::accelerator::getCurrentStream` (aten/src/ATen/detail/CUDAHooksInterface.h). A CPU build answers 0 and is
+   made to answer 1.
+3. `hasPrimaryContext`, which every backward pass asks of the one device that FakeGuardImpl reports. It throws in a
+   CPU build, and in a CUDA build without a GPU (aten/src/ATen/cuda/detail/CUDAHooks.cpp), and is made to answer 0.
 
-The positions in these tables are torch's C++ ABI, checked with 2.13. It changes the process for good, and has to
-be done before the process's first gradient: autograd counts devices once (torch/csrc/autograd/engine.cpp).
+The positions in these tables are torch's C++ ABI, checked with 2.13 and 2.14. It changes the process for good, and has
+to be done before the process's first gradient: autograd counts devices once (torch/csrc/autograd/engine.cpp).
 """
 
 from __future__ import annotations
 
 import atexit
 import ctypes
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,14 +50,15 @@ _kept: list[Any] = []
 
 
 def install() -> None:
-    """Make autograd work on fake CUDA tensors; once a process, nothing in a build with CUDA.
+    """Make autograd work on fake CUDA tensors; once a process, and nothing where there is a GPU.
 
-    Raises `UnsupportedError` where this torch is not the one whose tables are known, and in a process that has
+    Raises `UnsupportedError` where this torch is not one whose tables are known, and in a process that has
     computed gradients before.
     """
-    if _kept or torch.backends.cuda.is_built():  # type: ignore[no-untyped-call]
+    built: bool = torch.backends.cuda.is_built()  # type: ignore[no-untyped-call]
+    if _kept or (built and torch.cuda.device_count()):
         return
-    if not torch.__version__.startswith(f"{CHECKED}."):
+    if not built and not torch.__version__.startswith(f"{CHECKED}."):
         raise UnsupportedError(
             f"predictions without a CUDA build of torch need torch {CHECKED}; this is {torch.__version__}. "
             "Install that release, or a CUDA build (which needs no GPU)."
@@ -62,8 +67,11 @@ def install() -> None:
         register, hooks_of = _library("libc10.so")[REGISTER], _library("libtorch_cpu.so")[HOOKS]
     except (OSError, AttributeError) as error:
         raise UnsupportedError(f"this build of torch cannot simulate a GPU: {error}") from error
-    _register_guard(register)
-    _answer_built(hooks_of)
+    if built:
+        _answer(hooks_of, {HAS_PRIMARY_CONTEXT: 0})
+    else:
+        _register_guard(register)
+        _answer(hooks_of, {IS_BUILT: 1, HAS_PRIMARY_CONTEXT: 0})
     accelerator = torch._C._accelerator_getAccelerator()
     if accelerator.type != "cuda":
         raise UnsupportedError(f"this build of torch takes {accelerator.type!r} for its accelerator, not the fake GPU.")
@@ -95,7 +103,8 @@ def _register_guard(register: Any) -> None:
     torch._C._ensureCUDADeviceGuardSet()
 
 
-def _answer_built(hooks_of: Any) -> None:
+def _answer(hooks_of: Any, answers: Mapping[int, int]) -> None:
+    """Let the hooks' functions at these entries of their table answer so."""
     hooks_of.restype = ctypes.c_void_p
     pointer = ctypes.c_void_p.from_address(hooks_of())
     original = pointer.value
@@ -103,11 +112,13 @@ def _answer_built(hooks_of: Any) -> None:
     width = ctypes.sizeof(ctypes.c_void_p)
     table = (ctypes.c_void_p * (BEFORE_TABLE + ENTRIES))()
     ctypes.memmove(table, original - BEFORE_TABLE * width, (BEFORE_TABLE + ENTRIES) * width)
-    yes, no = ctypes.CFUNCTYPE(ctypes.c_long)(lambda: 1), ctypes.CFUNCTYPE(ctypes.c_long)(lambda: 0)
-    table[BEFORE_TABLE + IS_BUILT], table[BEFORE_TABLE + HAS_PRIMARY_CONTEXT] = _address(yes), _address(no)
+    for entry, answer in answers.items():
+        function = ctypes.CFUNCTYPE(ctypes.c_long)(partial(int, answer))
+        table[BEFORE_TABLE + entry] = _address(function)
+        _kept.append(function)
     pointer.value = ctypes.addressof(table) + BEFORE_TABLE * width
     atexit.register(setattr, pointer, "value", original)  # Python is not called once it shuts down
-    _kept.extend([table, yes, no, pointer])
+    _kept.extend([table, pointer])
 
 
 def _address(function: Any) -> int:

@@ -17,8 +17,8 @@ from bench.worker.methods import Method
 from bench.worker.training import MakeTrainer
 
 SIMULATED = ("one", "fsdp2")
-"""Ways of sharing that are simulated. A replica holds what one device does and its buckets; DeepSpeed's engine needs
-values."""
+"""Ways of sharing that are simulated. A replica holds what one device does and its buckets; DDP's reducer needs values
+(the order of its buckets, a GPU's timer), and so does DeepSpeed's engine."""
 
 
 class Share(NamedTuple):

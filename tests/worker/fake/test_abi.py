@@ -1,4 +1,4 @@
-"""Autograd runs on fake CUDA tensors in a build of torch without CUDA, for the life of a process."""
+"""Autograd runs on fake CUDA tensors where there is no GPU, for the life of a process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import torch
 
 ROOT = Path(__file__).parents[3]
 
-pytestmark = pytest.mark.skipif(torch.backends.cuda.is_built(), reason="a CUDA build of torch needs none of this")
+pytestmark = pytest.mark.skipif(torch.cuda.device_count() > 0, reason="where there is a GPU nothing of this is needed")
+without_cuda = pytest.mark.skipif(torch.backends.cuda.is_built(), reason="this is about a build without CUDA")
 
 GRADIENTS = """
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -80,6 +81,7 @@ def test_a_process_that_has_computed_gradients_is_refused():
     assert said == "this process has computed gradients before it was to simulate a GPU; start another one for that.\n"
 
 
+@without_cuda
 def test_another_release_of_torch_is_refused():
     """Whose tables are not known is not touched; the sentence says which release is needed, and the other way out."""
     said = refusal("torch.__version__ = '2.99.1'")
@@ -97,11 +99,35 @@ def test_a_build_without_the_symbols_is_refused(symbol):
     assert "_ZNowhere" in said
 
 
-def test_a_cuda_build_is_left_alone():
-    """It has all this, so nothing of it is replaced."""
-    done = child("torch.backends.cuda.is_built = lambda: True", "abi.install()", "print(abi._kept)")
+CUDA_BUILD = "torch.backends.cuda.is_built = lambda: True"
 
-    assert done.stdout == "[]\n"
+
+def test_where_there_is_a_gpu_nothing_is_replaced():
+    """It has all this."""
+    done = child(CUDA_BUILD, "torch.cuda.device_count = lambda: 1", "abi.install()", "print(abi._kept)")
+
+    assert done.stdout == "[]\n", done.stderr
+
+
+@without_cuda
+def test_a_cuda_build_without_a_gpu_is_only_told_that_its_device_has_no_context():
+    """It has a guard, and says that it was built with CUDA; here it is a CPU build's 0, which stays."""
+    done = child(
+        "import ctypes",
+        CUDA_BUILD,
+        "abi._register_guard = None",
+        "abi._try_a_gradient = lambda: None",
+        "torch._C._accelerator_getAccelerator = lambda: torch.device('cuda')",
+        "abi.install()",
+        "hooks_of = abi._library('libtorch_cpu.so')[abi.HOOKS]",
+        "hooks_of.restype = ctypes.c_void_p",
+        "table = ctypes.c_void_p.from_address(hooks_of()).value",
+        "ask = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_void_p, ctypes.c_int8)",
+        "entry = lambda number: ask(ctypes.c_void_p.from_address(table + 8 * number).value)",
+        "print(entry(abi.IS_BUILT)(hooks_of(), 0), entry(abi.HAS_PRIMARY_CONTEXT)(hooks_of(), 0))",
+    )
+
+    assert done.stdout == "False False\n", done.stderr
 
 
 def test_importing_the_story_of_a_prediction_changes_nothing():
