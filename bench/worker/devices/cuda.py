@@ -62,7 +62,8 @@ class Cuda:
 
     def __init__(self, cuda: Any = torch.cuda) -> None:
         if not cuda.is_available():
-            raise UnsupportedError("torch sees no CUDA device; use --device cpu, or install a CUDA build of torch.")
+            way_out = "see that nvidia-smi finds the GPU" if torch.version.cuda else "install a CUDA build of torch"
+            raise UnsupportedError(f"torch sees no CUDA device; use --device cpu, or {way_out}.")
         cuda.init()
         self._cuda = cuda
         self._host = Cpu()
