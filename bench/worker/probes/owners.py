@@ -67,7 +67,8 @@ def _owned(model: torch.nn.Module, optimizer: torch.optim.Optimizer | None) -> O
     yield from (("gradients", parameter.grad) for parameter in parameters if parameter.grad is not None)
     if optimizer is not None:
         yield from (("optimizer_state", tensor) for tensor in tensors_in(optimizer.state))
-        yield from (("optimizer_state", weight) for weight in optimizer.state)  # where it is no weight, its copy
+        weights = (key for key in optimizer.state if isinstance(key, torch.Tensor))  # some methods' keys are names
+        yield from (("optimizer_state", weight) for weight in weights)  # copies, where they are not the model's own
 
 
 def _base_category(parameter: torch.nn.Parameter) -> str:

@@ -61,6 +61,15 @@ def test_copies_that_an_optimizer_updates_are_its_state():
     assert sums(model, optimizer) == found
 
 
+def test_state_under_names_is_the_optimizers():
+    """LoRA-FA's optimiser keeps its state by names of layers."""
+    model = torch.nn.Linear(10, 3, bias=False)
+    optimizer = torch.optim.SGD(model.parameters())
+    optimizer.state["layer"] = {"exp_avg": torch.zeros(5)}
+
+    assert sums(model, optimizer) == {"base_float32": 120, "optimizer_state": 20}
+
+
 def test_what_zero_keeps_of_a_weight_is_a_weight():
     """ZeRO-3 leaves an empty weight, and its part beside it."""
     model = torch.nn.Linear(10, 3, bias=False)
