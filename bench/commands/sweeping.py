@@ -61,7 +61,11 @@ def sweep(options: argparse.Namespace) -> int:
         more = ["--rounds", options.rounds] if options.rounds else []
         configs = planned(ray, found[0], [] if ALL in names else names, [*judging.suite_arguments(options), *more])
         here = ClusterSweep(root, configs, found, order, repeat, say)
-        here.run(ray)
+        try:
+            here.run(ray)
+        except KeyboardInterrupt:
+            say(f"stopped after {here.made} runs, which are kept below {root}/; the same command goes on.")
+            raise
     say(f"{here.made} runs made, {here.kept} kept from before, {len(here.lost)} lost; records are below {root}/")
     return EXIT_ERROR if here.lost else 0
 

@@ -116,19 +116,22 @@ def test_a_killed_driver_goes_on_where_it_was(cluster: Cluster, add: Add, tmp_pa
 
 @pytest.mark.slow
 def test_ctrl_c_ends_runs_and_leaves_nobody(cluster: Cluster, add: Add, tmp_path: Path, tiny_cache: Path) -> None:
-    """Interrupted in a real run, the driver ends with 130 and the run on the node ends with it."""
+    """Interrupted in a real run, the driver says what it kept and ends with 130; the run on the node ends with it."""
     add("A100")
     line = [sys.executable, "-m", "bench", "sweep", "suites/test_rank.py", "-k", "cost", "--ray", cluster.address,
             "--scale", "full", "--model", "tiny-llama", "--device", "cpu", "--results", str(tmp_path)]  # fmt: skip
     environment = {**os.environ, cache.VARIABLE: str(tiny_cache)}
-    driver = subprocess.Popen(line, stderr=subprocess.DEVNULL, env=environment)
+    driver = subprocess.Popen(line, stderr=subprocess.PIPE, text=True, env=environment)
     deadline = time.monotonic() + 120
     while not list(tmp_path.rglob("*.json")) and time.monotonic() < deadline:
         time.sleep(0.1)
 
     driver.send_signal(signal.SIGINT)
 
-    assert driver.wait(60) == 130
+    _, said = driver.communicate(timeout=60)
+    assert driver.returncode == 130
+    kept = len(list(tmp_path.rglob("*.json")))
+    assert f"stopped after {kept} runs, which are kept below {tmp_path}/; the same command goes on." in said
     deadline = time.monotonic() + 20
     while keepers() and time.monotonic() < deadline:
         time.sleep(0.2)
