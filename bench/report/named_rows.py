@@ -8,19 +8,15 @@ from typing import Any
 
 from bench.report.figures import label
 
-NAME_WIDTH, TITLE_WIDTH = 28, 18
-"""Letters of a line of a row's name and of the axis' title, so that a phone has room for the row."""
+NAME_WIDTH = 28
+"""Letters of a line of a row's name, so that a phone has room for the row."""
 LINE_HEIGHT, BETWEEN, AROUND = 17, 12, 130
 """Pixels of a line, between rows, and around all of them."""
 
 
 def row_name(text: str) -> str:
     """Escape the name of a row and break it into short lines."""
-    return _broken(text, NAME_WIDTH)
-
-
-def _broken(text: str, width: int) -> str:
-    return "<br>".join(map(label, textwrap.wrap(text, width)))
+    return "<br>".join(map(label, textwrap.wrap(text, NAME_WIDTH)))
 
 
 def row_layout(names: Sequence[str], axis: str, bars: int = 1) -> dict[str, Any]:
@@ -29,5 +25,5 @@ def row_layout(names: Sequence[str], axis: str, bars: int = 1) -> dict[str, Any]
     lines = max(bars, *(name.count("<br>") + 1 for name in shown))
     upright = {"autorange": "reversed", "automargin": True, "type": "category", "categoryarray": shown,
                "categoryorder": "array"}  # fmt: skip
-    level = {"title": {"text": _broken(axis, TITLE_WIDTH)}, "zeroline": True, "zerolinewidth": 2}
+    level = {"title": {"text": label(axis)}, "zeroline": True, "zerolinewidth": 2}
     return {"xaxis": level, "yaxis": upright, "height": (LINE_HEIGHT * lines + BETWEEN) * len(shown) + AROUND}

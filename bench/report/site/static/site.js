@@ -14,21 +14,39 @@
     return { ink: ink, axis: axis };
   }
 
-  function mixed(axis, theme) {
+  // Breaks an axis' title into lines that its side of the chart has room for, at about 7 pixels a letter.
+  function broken(text, pixels) {
+    var most = Math.max(18, Math.floor(pixels / 7)), lines = [""];
+    text.split(" ").forEach(function (word) {
+      var last = lines[lines.length - 1];
+      if (last && last.length + 1 + word.length > most) { lines.push(word); } else { lines[lines.length - 1] = last ? last + " " + word : word; }
+    });
+    return lines.join("<br>");
+  }
+
+  // Pixels beside the names of rows, which stand left of a chart of named rows, a line each or several.
+  function besideNames(axis, pixels) {
+    var names = (axis && axis.categoryarray) || [];
+    var longest = Math.max.apply(null, [0].concat(names.join("<br>").split("<br>").map(function (line) { return line.length; })));
+    return pixels - Math.max(56, 7 * longest) - 56;
+  }
+
+  function mixed(axis, theme, pixels) {
     var title = Object.assign({}, axis && axis.title, theme.axis.title);
+    if (title.text) { title.text = broken(title.text, pixels); }
     return Object.assign({ automargin: true }, axis, theme.axis, { title: title });
   }
 
-  function layoutOf(layout) {
-    var theme = themed();
+  function layoutOf(layout, plot) {
+    var theme = themed(), high = (layout.height || plot.clientHeight || 450) - 120;
     return Object.assign({}, layout, {
       paper_bgcolor: "rgba(0,0,0,0)",
       plot_bgcolor: "rgba(0,0,0,0)",
       font: { color: theme.ink, family: "system-ui, sans-serif", size: 13 },
       margin: { l: 56, r: 56, t: 16, b: 48 },
       legend: Object.assign({ orientation: "h", y: 1.02, yanchor: "bottom", x: 0 }, layout.legend),
-      xaxis: mixed(layout.xaxis, theme),
-      yaxis: mixed(layout.yaxis, theme),
+      xaxis: mixed(layout.xaxis, theme, besideNames(layout.yaxis, plot.clientWidth)),
+      yaxis: mixed(layout.yaxis, theme, high),
       hoverlabel: { font: { family: "system-ui, sans-serif" } }
     });
   }
@@ -42,7 +60,7 @@
         if (bars) { bars.color = trace.type === "bar" || Array.isArray(trace.marker.color) ? colour("--soft") : trace.marker.color; }
       });
     });
-    window.Plotly.newPlot(plot, spec.data, layoutOf(spec.layout), { displayModeBar: false, responsive: true });
+    window.Plotly.newPlot(plot, spec.data, layoutOf(spec.layout, plot), { displayModeBar: false, responsive: true });
     figure.classList.add("drawn");
   }
 
