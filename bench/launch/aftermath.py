@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import stat
 import time
 from pathlib import Path
@@ -17,6 +16,7 @@ from bench.errors import RecordFormatError
 from bench.launch.scrub import scrub
 from bench.schema import Failure, Kind, RunConfig, RunRecord, Status
 from bench.schema.codec import LARGEST_RECORD, decode
+from bench.schema.death import death
 
 KEPT_LINES = 20
 LONGEST_LINE = 500
@@ -30,11 +30,9 @@ def answer(folder: Path, config: RunConfig, exit_code: int | None) -> RunRecord:
     if exit_code is None:
         advice = f"stopped after {config.timeout_s:g} s; raise timeout_s or do less."
         return _dead(folder, config, Status.TIMEOUT, advice)
-    if exit_code < 0:
-        name = _signal_name(-exit_code)
-        hint = " The kernel does this when memory runs out." if name == "SIGKILL" else ""
-        return _dead(folder, config, Status.CRASHED, f"killed by {name}.{hint}", name)
-    found = _written(folder, config) if exit_code == 0 else f"exit code {exit_code} and no record."
+    if exit_code:
+        return _dead(folder, config, Status.CRASHED, *death(exit_code))
+    found = _written(folder, config)
     return _dead(folder, config, Status.CRASHED, found) if isinstance(found, str) else found
 
 
@@ -43,7 +41,7 @@ def _written(folder: Path, config: RunConfig) -> RunRecord | str:
     try:
         found = decode(_contents(folder / "record.json", LARGEST_RECORD + 1))
     except FileNotFoundError:
-        return "exit code 0 and no record."
+        return death(0).words
     except (RecordFormatError, OSError) as error:
         return f"the run left a damaged record: {error}"
     return found if found.config == config else "the run left the record of another config."
@@ -76,14 +74,6 @@ def last_words(folder: Path) -> tuple[str, ...]:
 def utc_now() -> str:
     """Return the time as records write it."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-
-
-def _signal_name(number: int) -> str:
-    """Name a signal; real-time signals have numbers only."""
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
 
 
 def _contents(path: Path, most: int, *, from_end: bool = False) -> bytes:

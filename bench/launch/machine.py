@@ -85,7 +85,7 @@ def _facts() -> Iterator[tuple[str, Scalar]]:
         if variable in os.environ:
             yield f"variable.{variable}", scrub(os.environ[variable])
     yield "ftbench.version", bench.__version__
-    yield "ftbench.code", _code_hash()
+    yield "ftbench.code", code_hash()
     yield from _commit()
 
 
@@ -120,7 +120,7 @@ def _cores() -> int:
 
 
 @cache
-def _code_hash() -> str:
+def code_hash() -> str:
     """Hash the code that measures, so that two records tell whether one harness made both."""
     digest = hashlib.sha256()
     home = Path(bench.__file__).parent

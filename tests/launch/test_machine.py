@@ -95,14 +95,14 @@ def test_variables_are_told_without_serials(monkeypatch):
     assert facts["variable.OMP_NUM_THREADS"] == "3"
 
 
-def test_the_code_hash_follows_the_code(monkeypatch, tmp_path):
+def test_thecode_hash_follows_the_code(monkeypatch, tmp_path):
     """Two records with the same hash were made by the same measuring code."""
     monkeypatch.setattr("bench.__file__", str(tmp_path / "__init__.py"))
     (tmp_path / "worker").mkdir()
     hashes = []
     for text in ("a = 1", "a = 2", "a = 1"):
         (tmp_path / "worker" / "one.py").write_text(text)
-        machine._code_hash.cache_clear()
-        hashes.append(machine._code_hash())
-    machine._code_hash.cache_clear()
+        machine.code_hash.cache_clear()
+        hashes.append(machine.code_hash())
+    machine.code_hash.cache_clear()
     assert hashes[0] == hashes[2] != hashes[1]

@@ -10,7 +10,9 @@ from typing import Any
 from bench.errors import BadValueError
 from bench.launch.cluster import remote
 from bench.launch.cluster.remote import Node, Order, Refusal
-from bench.launch.machine import facts
+from bench.launch.machine import code_hash
+from bench.schema import RunConfig
+from bench.schema.studies import devices
 
 ACCELERATOR = "accelerator_type:"
 """How Ray names the resource that says which accelerators a node has."""
@@ -21,12 +23,25 @@ Described = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """Nodes that are alike: what they are for a record, how many runs they make at once, what a run asks Ray for."""
+    """Nodes that are alike: what they are for a record, how many runs they make at once, what a run asks Ray for.
+
+    `most_gpus` is what the node with most of them has.
+    """
 
     node: Node
     slots: int
     asked: Mapping[str, Any]
     device: str
+    most_gpus: int = 0
+
+    def asked_by(self, config: RunConfig) -> Mapping[str, Any]:
+        """Return what a run asks for: a GPU for each device that shares it, if a node has so many.
+
+        If none has, it gets them all and says itself what is missing.
+        """
+        if "num_gpus" not in self.asked:
+            return self.asked
+        return {**self.asked, "num_gpus": min(devices(config.study_options), self.most_gpus)}
 
 
 def default_device(ray: Any) -> str:
@@ -65,7 +80,8 @@ def _pool(ray: Any, nodes: Sequence[Described], accelerator: str | None, order: 
     alike = _alike(on_each(ray, usable, asked, remote.describe, order))
     # made-up records are of no device, and each type has its own
     device = f"{alike.slug}-{accelerator.lower()}" if order.dry and accelerator else alike.slug
-    return Pool(alike, sum(_slots(node, asked) for node in usable), asked, device)
+    most = max(int(node["Resources"].get("GPU", 0)) for node in usable)
+    return Pool(alike, sum(_slots(node, asked) for node in usable), asked, device, most)
 
 
 def _alike(nodes: Sequence[Node]) -> Node:
@@ -76,7 +92,7 @@ def _alike(nodes: Sequence[Node]) -> Node:
                          for (slug, stack, code), count in kinds.most_common())  # fmt: skip
         raise BadValueError(f"the cluster's nodes differ, so their numbers would not be one device's: {said}. "
                             "Name one kind with --accelerator, or install the same on all.")  # fmt: skip
-    here = facts()["ftbench.code"]
+    here = code_hash()
     if nodes[0].code != here:
         raise BadValueError(f"the cluster's nodes have another ftbench (code {nodes[0].code}) than this machine "
                             f"(code {here}); install the same on all.")  # fmt: skip

@@ -43,7 +43,7 @@ class Refusal(NamedTuple):
 def describe(order: Order) -> Node | Refusal:
     """Say what this node is; a refusal where it has no such device."""
     try:
-        return Node(slug_for(order.device, dry=order.dry), machine.stack(), str(machine.facts()["ftbench.code"]))
+        return Node(slug_for(order.device, dry=order.dry), machine.stack(), machine.code_hash())
     except FtbenchError as refusal:
         return Refusal(str(refusal))
 

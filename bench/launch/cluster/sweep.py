@@ -116,7 +116,7 @@ class ClusterSweep:
         try:
             while pending or any(queues):
                 for pool, config in _next(queues, WAITING - len(pending)):
-                    asked = asking.options(**pool.asked, max_retries=RETRIES)
+                    asked = asking.options(**pool.asked_by(config), max_retries=RETRIES)
                     pending[asked.remote(self.order, encode_config(config))] = pool, config
                 for answer in ray.wait(list(pending), num_returns=1)[0]:
                     pool, config = pending.pop(answer)

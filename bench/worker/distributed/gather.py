@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from types import MappingProxyType
 
 from bench.schema import Failure, RunRecord, Status
+from bench.schema.death import death
 from bench.worker.logbook import Logbook
 
 Number = int | float
@@ -126,8 +126,5 @@ def _of(rank: int, record: RunRecord, ends: Sequence[End]) -> Failure:
 
 def _death(rank: int, end: End) -> Failure:
     assert end.exit_code is not None
-    if end.exit_code > 0:
-        return Failure(phase=end.phase, message=f"rank {rank} ended with exit code {end.exit_code} and no record.")
-    name = signal.Signals(-end.exit_code).name
-    hint = " The kernel does this when memory runs out." if name == "SIGKILL" else ""
-    return Failure(phase=end.phase, message=f"rank {rank} was killed by {name}.{hint}", signal=name)
+    words, signal = death(end.exit_code)
+    return Failure(phase=end.phase, message=f"rank {rank}: {words}", signal=signal)

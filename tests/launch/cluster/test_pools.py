@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from bench.errors import BadValueError
-from bench.launch.cluster.pools import _alike, _asked, _slots
+from bench.launch.cluster.pools import Pool, _alike, _asked, _slots
 from bench.launch.cluster.remote import Node, Order
-from bench.launch.machine import facts
+from bench.launch.machine import code_hash
+from bench.schema.config import configure
 
-HERE = str(facts()["ftbench.code"])
+HERE = code_hash()
 STACK = {"package.torch": "2.13.0", "package.peft": "0.21.2"}
 
 
@@ -44,3 +45,27 @@ def test_a_gpu_makes_one_run_at_a_time_and_so_does_a_processor(device, dry, reso
     node = {"Resources": resources}
 
     assert _slots(node, _asked([node], None, Order(device, None, dry))) == slots
+
+
+@pytest.mark.parametrize(
+    ("strategy", "world_size", "most", "gpus"),
+    [("one", 2, 8, 1), ("fsdp2", 2, 8, 2), ("device_map", 4, 8, 4), ("zero3", 8, 4, 4)],
+)
+def test_a_run_that_devices_share_asks_for_as_many_gpus(strategy, world_size, most, gpus):
+    """And for all that a node has, where none has so many: the run says what is missing."""
+    node = {"Resources": {"CPU": 32.0, "GPU": float(most)}}
+    asked = _asked([node], "A100", Order("cuda", None, dry=False))
+    pool = Pool(Node("nvidia-a100", STACK, HERE), most, asked, "nvidia-a100", most)
+    config = configure(model="tiny-llama", method="lora", task="addition", device="cuda", study="distributed",
+                       strategy=strategy, world_size=world_size, batch_size=8)  # fmt: skip
+
+    assert pool.asked_by(config) == {"num_cpus": 1, "num_gpus": gpus, "accelerator_type": "A100"}
+
+
+def test_runs_without_gpus_ask_for_none():
+    """On processors a run has the node, however many processes share it."""
+    node = {"Resources": {"CPU": 32.0, "GPU": 2.0}}
+    asked = _asked([node], None, Order("cpu", None, dry=False))
+    config = configure(model="tiny-llama", method="lora", task="addition", study="distributed", strategy="ddp")
+
+    assert Pool(Node("cpu", STACK, HERE), 1, asked, "cpu", 2).asked_by(config) == {"num_cpus": 32.0}

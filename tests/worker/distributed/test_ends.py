@@ -43,11 +43,11 @@ def left_behind() -> list[int]:
 @pytest.mark.parametrize(
     ("strategy", "how", "status", "words"),
     [
-        ("ddp", "killed", Status.CRASHED, "rank 1 was killed by SIGKILL"),
+        ("ddp", "killed", Status.CRASHED, "rank 1: killed by SIGKILL"),
         ("ddp", "raises", Status.ERROR, "rank 1: ValueError: spoiled"),
         ("ddp", "memory", Status.OOM, "rank 1: the host has no"),
         ("ddp", "hangs", Status.ERROR, "rank 1 was still in train"),
-        ("zero3", "killed", Status.CRASHED, "rank 1 was killed by SIGKILL"),
+        ("zero3", "killed", Status.CRASHED, "rank 1: killed by SIGKILL"),
         ("zero3", "hangs", Status.ERROR, "rank 1 was still in train"),
     ],
 )

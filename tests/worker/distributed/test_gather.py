@@ -87,8 +87,8 @@ SHORT = left(Status.OOM, "the host has no 8 bytes left.")
     ("ends", "status", "words"),
     [
         ([ended(LOST, at=1.0), ended(SHORT, at=2.0)], Status.OOM, "rank 1: the host has no 8 bytes left."),
-        ([ended(LOST), ended(None, -9)], Status.CRASHED, "rank 1 was killed by SIGKILL. The kernel does this"),
-        ([ended(LOST), ended(None, 3)], Status.CRASHED, "rank 1 ended with exit code 3 and no record."),
+        ([ended(LOST), ended(None, -9)], Status.CRASHED, "rank 1: killed by SIGKILL. The kernel does this"),
+        ([ended(LOST), ended(None, 3)], Status.CRASHED, "rank 1: exit code 3 and no record."),
         ([ended(LOST, at=2.0), ended(left(Status.ERROR, "boom"), at=1.0)], Status.ERROR, "rank 1: boom"),
         ([ended(LOST), ended(None, None)], Status.ERROR, "closed by peer; rank 1 was still in train"),
         ([ended(left(), 0), ended(None, 0)], Status.CRASHED, "a process ended without a record"),
