@@ -95,7 +95,7 @@ def test_variables_are_told_without_serials(monkeypatch):
     assert facts["variable.OMP_NUM_THREADS"] == "3"
 
 
-def test_thecode_hash_follows_the_code(monkeypatch, tmp_path):
+def test_the_code_hash_follows_the_code(monkeypatch, tmp_path):
     """Two records with the same hash were made by the same measuring code."""
     monkeypatch.setattr("bench.__file__", str(tmp_path / "__init__.py"))
     (tmp_path / "worker").mkdir()

@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from bench.schema import RunConfig
 from bench.worker.devices import Device
-from bench.worker.distributed.zero import zero
+from bench.worker.distributed.zero import partitioned, zero
 from bench.worker.loop import Trainer
 from bench.worker.methods import Method
 from bench.worker.models import EVERY_CARD
@@ -98,8 +98,8 @@ STRATEGIES: Mapping[str, tuple[Spread, MakeTrainer]] = MappingProxyType({
     "one": (alone, Trainer),
     "ddp": (replicated, ReplicatedTrainer),
     "fsdp2": (sharded, ShardedTrainer),
-    "zero2": (alone, zero(2)),  # the engine spreads, and needs the optimiser for it
-    "zero3": (alone, zero(3)),
+    "zero2": (alone, zero(2)),  # the engine spreads what the optimiser has
+    "zero3": (partitioned, zero(3)),
     "device_map": (alone, Trainer),
 })  # fmt: skip
 """How the model is spread, and who steps it."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from bench.errors import MissingPackageError
+from bench.errors import MissingPackageError, UnsupportedError
 from bench.schema import RunConfig
 from bench.worker.devices import Device
 from bench.worker.loop import Trainer
@@ -44,14 +44,14 @@ class EngineTrainer(Trainer):
         self.model.backward(loss)
 
     def update(self) -> torch.Tensor:
-        """Let the engine clip and step; return the norm of the whole gradient, NaN where float16 overflowed first."""
+        """Let the engine clip and step; return the norm of the whole gradient, infinite where it skipped the step."""
         self.model.step()
-        norm = self.model.get_global_grad_norm()
-        return torch.tensor(float("nan") if norm is None else float(norm))
+        return torch.tensor(float(self.model.get_global_grad_norm()))
 
     def held(self) -> list[Block]:
         """Return every storage that training holds now, the engine's own gradients and buckets of them among it."""
         kept = [getattr(self.optimizer, "grad_partitions_flat_buffer", None)]
+        kept += [list(part) for part in getattr(self.optimizer, "averaged_gradients", {}).values() if part]
         kept += [bucket.buffer for bucket in getattr(self.optimizer, "ipg_buckets", {}).values()]
         return owners(self.model, self.optimizer, (("gradients", tensor) for tensor in tensors_in(kept)))
 
@@ -60,28 +60,63 @@ class EngineTrainer(Trainer):
         return nullcontext()
 
 
+def partitioned(model: Any, config: RunConfig, device: Device) -> Any:
+    """Hold a part of every weight in every process (stage 3); weights come to the device one after the other."""
+    deepspeed = _deepspeed(device)
+    if (dtype := computed(config)) != "float32":
+        for weight in model.parameters():  # as the engine does with a model that is whole
+            if weight.is_floating_point():
+                weight.data = weight.data.to(getattr(torch, dtype))
+    deepspeed.zero.Init(module=model, config_dict_or_path=_settings(model, config, device, stage=3))
+    for module in model.modules():
+        for name, buffer in module.named_buffers(recurse=False):
+            setattr(module, name, buffer.to(device.torch_name))
+    return model
+
+
 def _engine(model: Any, optimizer: Any, config: RunConfig, device: Device, stage: int) -> tuple[Any, Any]:
-    on_cpu = device.torch_name == "cpu"
-    if on_cpu:
+    deepspeed = _deepspeed(device)
+    settings = _settings(model, config, device, stage)
+    engine, kept, _, _ = deepspeed.initialize(model=model, optimizer=optimizer, config=settings)
+    return engine, kept
+
+
+def _deepspeed(device: Device) -> Any:
+    if device.torch_name == "cpu":
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
     try:
         import deepspeed
     except ModuleNotFoundError:
         raise MissingPackageError("deepspeed", "ZeRO", "pip install 'ftbench[deepspeed]'") from None
     os.environ["LOCAL_RANK"] = "0"  # which device is this process's own: each sees one
-    computed = config.dtype if config.autocast == "none" else config.autocast
-    settings = {
+    return deepspeed
+
+
+def _settings(model: Any, config: RunConfig, device: Device, stage: int) -> dict[str, Any]:
+    dtype = computed(config)
+    return {
         "train_micro_batch_size_per_gpu": config.batch_size // torch.distributed.get_world_size(),
         "gradient_accumulation_steps": 1,
         "gradient_clipping": config.max_grad_norm,
-        "bf16": {"enabled": computed == "bfloat16"},
-        "fp16": {"enabled": computed == "float16"},
-        "zero_optimization": {"stage": stage, "overlap_comm": not on_cpu, **_sizes(model)},
+        "bf16": {"enabled": dtype == "bfloat16"},
+        "fp16": {"enabled": dtype == "float16"},
+        "zero_optimization": {"stage": stage, "overlap_comm": device.torch_name != "cpu", **_sizes(model)},
         "zero_allow_untested_optimizer": True,
         "zero_force_ds_cpu_optimizer": False,
     }
-    engine, kept, _, _ = deepspeed.initialize(model=model, optimizer=optimizer, config=settings)
-    return engine, kept
+
+
+def computed(config: RunConfig) -> str:
+    """Return the dtype that the engine puts weights into. Raises `UnsupportedError` where it would break 4-bit ones.
+
+    It casts every weight that looks like numbers, also those that are bits stored as another float type.
+    """
+    dtype = config.dtype if config.autocast == "none" else config.autocast
+    stored = config.options.get("quant_storage", dtype)
+    if dtype != "float32" and stored not in ("uint8", dtype):
+        raise UnsupportedError(f"DeepSpeed would cast 4-bit weights stored as {stored} to {dtype}; "
+                               f"use quant_storage={dtype}.")  # fmt: skip
+    return dtype
 
 
 def _sizes(model: Any) -> dict[str, int]:

@@ -1,6 +1,6 @@
 """Autograd on fake CUDA tensors where there is no GPU, by entries in tables of function pointers.
 
-A CUDA build on a machine with a GPU needs none of this. Elsewhere autograd asks for what is not there:
+A process that sees a GPU needs none of this. In another autograd asks for what is not there:
 
 1. A device guard for CUDA. `torch._C._ensureCUDADeviceGuardSet` puts c10's FakeGuardImpl in place of a guard
    that reports no devices, but a CPU build has no guard at all and the first gradient ends the process
@@ -9,11 +9,13 @@ A CUDA build on a machine with a GPU needs none of this. Elsewhere autograd asks
 2. `CUDAHooksInterface::isBuilt`, which gradients that meet in one place ask through
    `at::accelerator::getCurrentStream` (aten/src/ATen/detail/CUDAHooksInterface.h). A CPU build answers 0 and is
    made to answer 1.
-3. `hasPrimaryContext`, which every backward pass asks of the one device that FakeGuardImpl reports. It throws in a
-   CPU build, and in a CUDA build without a GPU (aten/src/ATen/cuda/detail/CUDAHooks.cpp), and is made to answer 0.
+3. `hasPrimaryContext`, which a backward pass on CUDA tensors asks of each device that FakeGuardImpl reports. It throws
+   in a CPU build, and in a CUDA build that sees no GPU (aten/src/ATen/cuda/detail/CUDAHooks.cpp), and is made to
+   answer 0.
 
-The positions in these tables are torch's C++ ABI, checked with 2.13 and 2.14. It changes the process for good, and has
-to be done before the process's first gradient: autograd counts devices once (torch/csrc/autograd/engine.cpp).
+The positions in these tables are torch's C++ ABI, checked with a CPU build of 2.13 and a CUDA build of 2.14; in a CUDA
+build of another release nothing is replaced, and a gradient is tried. It changes the process for good, and has to be
+done before the process's first gradient: autograd counts devices once (torch/csrc/autograd/engine.cpp).
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from bench.errors import UnsupportedError
 
 CHECKED = "2.13"
+CHECKED_WITH_CUDA = ("2.13", "2.14")
 CUDA = 1
 """c10::DeviceType::CUDA (c10/core/DeviceType.h)."""
 
@@ -50,15 +53,15 @@ _kept: list[Any] = []
 
 
 def install() -> None:
-    """Make autograd work on fake CUDA tensors; once a process, and nothing where there is a GPU.
+    """Make autograd work on fake CUDA tensors; once a process, and nothing where it sees a GPU.
 
-    Raises `UnsupportedError` where this torch is not one whose tables are known, and in a process that has
-    computed gradients before.
+    Raises `UnsupportedError` where this torch is not one whose tables are known and autograd does not work, and in a
+    process that has computed gradients before.
     """
     built: bool = torch.backends.cuda.is_built()  # type: ignore[no-untyped-call]
     if _kept or (built and torch.cuda.device_count()):
         return
-    if not built and not torch.__version__.startswith(f"{CHECKED}."):
+    if not built and not _is(CHECKED):
         raise UnsupportedError(
             f"predictions without a CUDA build of torch need torch {CHECKED}; this is {torch.__version__}. "
             "Install that release, or a CUDA build (which needs no GPU)."
@@ -67,15 +70,19 @@ def install() -> None:
         register, hooks_of = _library("libc10.so")[REGISTER], _library("libtorch_cpu.so")[HOOKS]
     except (OSError, AttributeError) as error:
         raise UnsupportedError(f"this build of torch cannot simulate a GPU: {error}") from error
-    if built:
-        _answer(hooks_of, {HAS_PRIMARY_CONTEXT: 0})
-    else:
+    if not built:
         _register_guard(register)
         _answer(hooks_of, {IS_BUILT: 1, HAS_PRIMARY_CONTEXT: 0})
+    elif _is(*CHECKED_WITH_CUDA):
+        _answer(hooks_of, {HAS_PRIMARY_CONTEXT: 0})
     accelerator = torch._C._accelerator_getAccelerator()
     if accelerator.type != "cuda":
         raise UnsupportedError(f"this build of torch takes {accelerator.type!r} for its accelerator, not the fake GPU.")
     _try_a_gradient()
+
+
+def _is(*releases: str) -> bool:
+    return any(torch.__version__.startswith(f"{release}.") for release in releases)
 
 
 def _try_a_gradient() -> None:
@@ -84,8 +91,11 @@ def _try_a_gradient() -> None:
         try:
             leaf.sum().backward()  # type: ignore[no-untyped-call]
         except RuntimeError as error:
+            known = " and ".join(CHECKED_WITH_CUDA)
             raise UnsupportedError(
                 "this process has computed gradients before it was to simulate a GPU; start another one for that."
+                if _kept
+                else f"torch {torch.__version__} cannot simulate a GPU where there is none; of CUDA builds {known} can."
             ) from error
 
 

@@ -75,6 +75,27 @@ def test_pages_are_quiet_accessible_and_fit(browser: Any, pages: dict[str, Path]
     page.context.close()
 
 
+OUTSIDE = """() => [...document.querySelectorAll(".xtitle, .ytitle")].filter(title => {
+    const own = title.getBoundingClientRect();
+    const all = title.closest("figure").querySelector(".plot").getBoundingClientRect();
+    return own.left < all.left - 1 || own.right > all.right + 1 || own.top < all.top - 1 || own.bottom > all.bottom + 1;
+}).map(title => title.textContent)"""
+LINES = "() => [...document.querySelectorAll('.xtitle')].map(title => title.querySelectorAll('tspan').length)"
+
+
+def test_axis_titles_stay_in_their_charts(browser: Any, pages: dict[str, Path]) -> None:
+    """On a phone a long title has lines, on a desk it is one, also when a window is made narrow and wide again."""
+    page, _ = opened(browser, pages["methods.html"], 1280, "light")
+    assert page.evaluate(OUTSIDE) == []
+    assert not any(page.evaluate(LINES))
+    for width, lines in ((360, True), (1280, False)):
+        page.set_viewport_size({"width": width, "height": 800})
+        page.wait_for_timeout(700)
+        assert page.evaluate(OUTSIDE) == []
+        assert any(page.evaluate(LINES)) is lines
+    page.context.close()
+
+
 def test_every_question_has_a_page_that_the_first_leads_to(browser: Any, pages: dict[str, Path]) -> None:
     """Each question's title leads to its page, with or without runs."""
     page, _ = opened(browser, pages["index.html"], 1280, "light")

@@ -1,4 +1,4 @@
-"""DeepSpeed's engine where it is not installed."""
+"""DeepSpeed's engine: what it is not given."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import sys
 import pytest
 import torch
 
-from bench.errors import MissingPackageError
+from bench.errors import MissingPackageError, UnsupportedError
 from bench.worker.devices.cpu import Cpu
-from bench.worker.distributed.zero import zero
+from bench.worker.distributed.zero import computed, zero
 
 
 def test_without_deepspeed_the_extra_is_named(monkeypatch, tiny_config):
@@ -20,3 +20,24 @@ def test_without_deepspeed_the_extra_is_named(monkeypatch, tiny_config):
 
     with pytest.raises(MissingPackageError, match=r"pip install 'ftbench\[deepspeed\]'"):
         zero(2)(torch.nn.Linear(2, 2), config, Cpu())
+
+
+@pytest.mark.parametrize(
+    ("settings", "refused"),
+    [
+        ({"dtype": "bfloat16", "quant_storage": "bfloat16"}, False),
+        ({"dtype": "bfloat16"}, False),
+        ({"dtype": "float32", "quant_storage": "bfloat16"}, False),
+        ({"dtype": "bfloat16", "quant_storage": "float32"}, True),
+        ({"dtype": "bfloat16", "autocast": "float16", "quant_storage": "bfloat16"}, True),
+    ],
+)
+def test_bits_stored_as_another_type_are_refused(tiny_config, settings, refused):
+    """The engine casts weights to its type, and 4-bit ones stored as another float type would lose bits."""
+    config = tiny_config("qlora", study="distributed", strategy="zero3", **settings)
+
+    if not refused:
+        assert computed(config) in ("bfloat16", "float32")
+        return
+    with pytest.raises(UnsupportedError, match="use quant_storage="):
+        computed(config)

@@ -110,6 +110,23 @@ def test_where_there_is_a_gpu_nothing_is_replaced():
 
 
 @without_cuda
+def test_a_cuda_build_of_a_release_that_is_not_known_is_not_touched():
+    """A gradient is tried; where it fails, the sentence says which releases are known."""
+    said = refusal(
+        CUDA_BUILD,
+        "torch.__version__ = '2.99.1'",
+        "torch._C._accelerator_getAccelerator = lambda: torch.device('cuda')",
+        "abi._answer = None",
+        "class Leaf:",
+        "    def sum(self): return self",
+        "    def backward(self): raise RuntimeError('no context')",
+        "torch.empty = lambda *_, **__: Leaf()",
+    )
+
+    assert said == "torch 2.99.1 cannot simulate a GPU where there is none; of CUDA builds 2.13 and 2.14 can.\n"
+
+
+@without_cuda
 def test_a_cuda_build_without_a_gpu_is_only_told_that_its_device_has_no_context():
     """It has a guard, and says that it was built with CUDA; here it is a CPU build's 0, which stays."""
     done = child(

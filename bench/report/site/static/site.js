@@ -2,7 +2,7 @@
 "use strict";
 (function () {
   var scheme = window.matchMedia("(prefers-color-scheme: dark)");
-  var drawn = [], waiting = [], here = document.currentScript.src;
+  var drawn = [], waiting = [], here = document.currentScript.src, soon = 0;
 
   function colour(name) {
     return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -14,9 +14,9 @@
     return { ink: ink, axis: axis };
   }
 
-  // Breaks an axis' title into lines that its side of the chart has room for, at about 7 pixels a letter.
+  // Breaks an axis' title into lines that its side of the chart has room for, at about 8 pixels a letter.
   function broken(text, pixels) {
-    var most = Math.max(18, Math.floor(pixels / 7)), lines = [""];
+    var most = Math.max(18, Math.floor(pixels / 8)), lines = [""];
     text.split(" ").forEach(function (word) {
       var last = lines[lines.length - 1];
       if (last && last.length + 1 + word.length > most) { lines.push(word); } else { lines[lines.length - 1] = last ? last + " " + word : word; }
@@ -82,6 +82,22 @@
     withPlotly(function () { draw(figure); });
   }
 
+  // Axis titles are broken for a width: once another one stays, they are broken again.
+  function retitle(figure) {
+    var plot = figure.querySelector(".plot"), changed = {};
+    if (!plot.layout) { return; }
+    var layout = layoutOf(JSON.parse(figure.querySelector("script.figure").textContent).layout, plot);
+    ["xaxis", "yaxis"].forEach(function (axis) {
+      if (layout[axis].title.text !== plot.layout[axis].title.text) { changed[axis + ".title.text"] = layout[axis].title.text; }
+    });
+    if (Object.keys(changed).length) { window.Plotly.relayout(plot, changed); }
+  }
+
+  function resized() {
+    clearTimeout(soon);
+    soon = setTimeout(function () { drawn.forEach(retitle); }, 200);
+  }
+
   function start() {
     var figures = Array.prototype.slice.call(document.querySelectorAll("figure.chart"));
     var observer = new IntersectionObserver(function (entries) {
@@ -93,6 +109,7 @@
     }, { rootMargin: "200px" });
     figures.forEach(function (figure) { observer.observe(figure); });
     scheme.addEventListener("change", function () { drawn.forEach(draw); });
+    window.addEventListener("resize", resized);
     window.addEventListener("beforeprint", function () { figures.forEach(show); });
   }
 
