@@ -33,6 +33,10 @@ MOST_POINTS = 200
 PHASES = (("load", "load"), ("train", "train"), ("evaluate", "evaluate"))
 
 
+FEW_NAMES, SHORT_NAME = 3, 12
+"""Names of a legend, and letters of a name below, that a phone has room for; more make a chart higher there."""
+
+
 @dataclass(frozen=True, slots=True)
 class Chart:
     """A figure (Plotly JSON), the sentence that says what it shows, and the same numbers as a table."""
@@ -41,6 +45,21 @@ class Chart:
     finding: str
     figure: Mapping[str, Any]
     table: Table
+
+    @property
+    def sizes(self) -> str:
+        """What CSS needs to know: the figure's own height, many names of a legend, letters of long names below."""
+        layout, traces = self.figure["layout"], self.figure["data"]
+        named = [trace for trace in traces if trace.get("name") and trace.get("showlegend", True)]
+        below = [len(name) for trace in traces if trace.get("orientation") != "h" for name in trace.get("x", ())
+                 if isinstance(name, str)]  # fmt: skip
+        letters = max(below, default=0)
+        known = {
+            "height": f"{layout['height']}px" if "height" in layout else None,
+            "names": len(named) if len(named) > FEW_NAMES and layout.get("showlegend", True) else None,
+            "letters": letters if letters > SHORT_NAME else None,
+        }
+        return "; ".join(f"--{name}: {value}" for name, value in known.items() if value is not None)
 
 
 def label(text: str) -> str:

@@ -96,6 +96,16 @@ def test_axis_titles_stay_in_their_charts(browser: Any, pages: dict[str, Path]) 
     page.context.close()
 
 
+def test_legends_of_many_names_are_whole_on_a_phone(browser: Any, pages: dict[str, Path]) -> None:
+    """Categories of memory stand one below the other above the chart, none scrolled away, and leave it its room."""
+    page, _ = opened(browser, pages["memory.html"], 360, "light")
+    bars = "() => [...document.querySelectorAll('.legend .scrollbar')].map(bar => bar.getBoundingClientRect().height)"
+    rooms = "() => [...document.querySelectorAll('.plot .nsewdrag')].map(area => area.getBoundingClientRect().height)"
+    assert set(page.evaluate(bars)) == {0}
+    assert min(page.evaluate(rooms)) > 120
+    page.context.close()
+
+
 def test_every_question_has_a_page_that_the_first_leads_to(browser: Any, pages: dict[str, Path]) -> None:
     """Each question's title leads to its page, with or without runs."""
     page, _ = opened(browser, pages["index.html"], 1280, "light")

@@ -38,15 +38,15 @@
   }
 
   function layoutOf(layout, plot) {
-    var theme = themed(), high = (layout.height || plot.clientHeight || 450) - 120;
-    return Object.assign({}, layout, {
+    var theme = themed(), high = plot.clientHeight;
+    return Object.assign({}, layout, layout.height ? { height: high } : {}, {
       paper_bgcolor: "rgba(0,0,0,0)",
       plot_bgcolor: "rgba(0,0,0,0)",
       font: { color: theme.ink, family: "system-ui, sans-serif", size: 13 },
       margin: { l: 56, r: 56, t: 16, b: 48 },
       legend: Object.assign({ orientation: "h", y: 1.02, yanchor: "bottom", x: 0 }, layout.legend),
       xaxis: mixed(layout.xaxis, theme, besideNames(layout.yaxis, plot.clientWidth)),
-      yaxis: mixed(layout.yaxis, theme, high),
+      yaxis: mixed(layout.yaxis, theme, high - 120),
       hoverlabel: { font: { family: "system-ui, sans-serif" } }
     });
   }
@@ -82,20 +82,20 @@
     withPlotly(function () { draw(figure); });
   }
 
-  // Axis titles are broken for a width: once another one stays, they are broken again.
-  function retitle(figure) {
-    var plot = figure.querySelector(".plot"), changed = {};
+  // Heights and titles are made for a width: once another one stays, they are made again.
+  function refit(figure) {
+    var plot = figure.querySelector(".plot"), spec = JSON.parse(figure.querySelector("script.figure").textContent);
     if (!plot.layout) { return; }
-    var layout = layoutOf(JSON.parse(figure.querySelector("script.figure").textContent).layout, plot);
-    ["xaxis", "yaxis"].forEach(function (axis) {
-      if (layout[axis].title.text !== plot.layout[axis].title.text) { changed[axis + ".title.text"] = layout[axis].title.text; }
+    var layout = layoutOf(spec.layout, plot);
+    window.Plotly.relayout(plot, {
+      height: layout.height, autosize: !layout.height,
+      "xaxis.title.text": layout.xaxis.title.text, "yaxis.title.text": layout.yaxis.title.text
     });
-    if (Object.keys(changed).length) { window.Plotly.relayout(plot, changed); }
   }
 
   function resized() {
     clearTimeout(soon);
-    soon = setTimeout(function () { drawn.forEach(retitle); }, 200);
+    soon = setTimeout(function () { drawn.forEach(refit); }, 200);
   }
 
   function start() {
