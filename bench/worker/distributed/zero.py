@@ -16,6 +16,9 @@ from bench.worker.loop import Trainer
 from bench.worker.probes.owners import owners, tensors_in
 from bench.worker.probes.trace import Block
 
+INFERENCE_ONLY = "deepspeed_shm_comm"
+"""An extension for inference on CPUs (`inference_all_reduce`); DeepSpeed compiles it at its first use, for a minute."""
+
 
 def zero(stage: int) -> Callable[[Any, RunConfig, Device], Trainer]:
     """Return what makes the trainer of a stage; it raises `MissingPackageError` without deepspeed."""
@@ -82,13 +85,16 @@ def _engine(model: Any, optimizer: Any, config: RunConfig, device: Device, stage
 
 
 def _deepspeed(device: Device) -> Any:
-    if device.torch_name == "cpu":
+    on_cpu = device.torch_name == "cpu"
+    if on_cpu:
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
     try:
         import deepspeed
     except ModuleNotFoundError:
         raise MissingPackageError("deepspeed", "ZeRO", "pip install 'ftbench[deepspeed]'") from None
     os.environ["LOCAL_RANK"] = "0"  # which device is this process's own: each sees one
+    if on_cpu:
+        deepspeed.ops.__compatible_ops__[INFERENCE_ONLY] = False
     return deepspeed
 
 

@@ -24,9 +24,15 @@ FLOAT32 = 4
 
 
 @pytest.fixture(scope="module")
-def run(tiny_cache: Path) -> Iterator[Callable[[RunConfig], RunRecord]]:
+def extensions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where torch would put what it compiles."""
+    return tmp_path_factory.mktemp("extensions")
+
+
+@pytest.fixture(scope="module")
+def run(tiny_cache: Path, extensions: Path) -> Iterator[Callable[[RunConfig], RunRecord]]:
     """Run configs in processes that are forked from one with the imports done; each config once."""
-    variables = {cache.VARIABLE: str(tiny_cache)}
+    variables = {cache.VARIABLE: str(tiny_cache), "TORCH_EXTENSIONS_DIR": str(extensions)}
     with Launcher(device="here", machine={}, isolation="fork", worker=REAL, variables=variables) as launcher:
         made: dict[bytes, RunRecord] = {}
 
@@ -173,6 +179,14 @@ def test_zero_holds_parts_and_copies_of_what_it_trains(shared, method):
     held = "at_peak.base_float32"
     assert second[held] == alone[held]
     assert third[held] < 0.6 * alone[held]
+
+
+@pytest.mark.parametrize("strategy", ["zero2", "zero3"])
+def test_nothing_is_compiled_to_train(shared, extensions, strategy):
+    """DeepSpeed's extensions take a minute and a compiler, and a run that is stopped meanwhile blocks the next."""
+    shared("lora", strategy)
+
+    assert list(extensions.iterdir()) == []
 
 
 def test_prefetching_changes_no_number(shared):
