@@ -6,7 +6,6 @@ import pytest
 
 from bench.schema import Status
 from bench.schema.metrics.memory import CATEGORIES, STAGES
-from bench.worker import inspection
 from bench.worker.batches import padded
 from bench.worker.encoding import Encoder
 from bench.worker.inspection import followed, note_attribution
@@ -81,7 +80,7 @@ def test_a_failed_look_leaves_the_run_standing(inspected, monkeypatch):
     def broken(*_):
         raise ValueError("no such layer")
 
-    monkeypatch.setattr(inspection, "owners", broken)
+    monkeypatch.setattr(Trainer, "held", broken)
 
     record = inspected("lora")
 
