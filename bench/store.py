@@ -12,7 +12,7 @@ import contextlib
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -52,8 +52,12 @@ class Unreadable:
     reason: str
 
 
-def save(record: RunRecord, root: Path) -> Path:
-    """Write `record` below `root` and return its path. Never overwrites.
+def _nobody(_: Path) -> None:
+    """Hear nothing."""
+
+
+def save(record: RunRecord, root: Path, told: Callable[[Path], None] = _nobody) -> Path:
+    """Write `record` below `root` and return its path, of which `told` hears before it is there. Never overwrites.
 
     Raises `StoreError` when the disk refuses, or when a made-up record would land
     among real ones or the other way round.
@@ -65,12 +69,12 @@ def save(record: RunRecord, root: Path) -> Path:
     folder = root / record.device / record.case
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return _publish(text, folder, re.sub("[-:]", "", record.started))
+        return _publish(text, folder, re.sub("[-:]", "", record.started), told)
     except OSError as error:
         raise StoreError(f"cannot write below {folder}: {error.strerror or error}.") from error
 
 
-def _publish(text: bytes, folder: Path, start: str) -> Path:
+def _publish(text: bytes, folder: Path, start: str, told: Callable[[Path], None]) -> Path:
     """Write a hidden file, then give it the first free final name in one step."""
     handle, hidden = tempfile.mkstemp(dir=folder, prefix=".", suffix=".part")
     try:
@@ -81,6 +85,9 @@ def _publish(text: bytes, folder: Path, start: str) -> Path:
             os.fsync(file.fileno())
         for n in range(10_000):
             path = folder / f"{start}-{n}.json"
+            if path.exists():
+                continue
+            told(path)
             with contextlib.suppress(FileExistsError):
                 os.link(hidden, path)
                 _sync_folder(folder)

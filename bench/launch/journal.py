@@ -8,7 +8,11 @@ only records named in the folder's hidden journal count when a session goes on f
 from __future__ import annotations
 
 import contextlib
+from functools import partial
 from pathlib import Path
+
+from bench import store
+from bench.schema import RunRecord
 
 JOURNAL = ".made-here"
 
@@ -20,7 +24,16 @@ def made_here(root: Path) -> set[str]:
     return set()
 
 
-def note(path: Path, root: Path) -> None:
+def save(record: RunRecord, root: Path) -> Path:
+    """Write down a run that was made here, and return its record's path. Raises `StoreError`.
+
+    The note comes first: a session that is killed in between leaves a note without a record, and no record that the
+    next one would make again.
+    """
+    return store.save(record, root, partial(_note, root=root))
+
+
+def _note(path: Path, root: Path) -> None:
     """Note that the record at `path` was made here. A note that cannot be written costs a repeat, not a record."""
     with contextlib.suppress(OSError), (root / JOURNAL).open("a", encoding="utf-8") as file:
         file.write(path.relative_to(root).as_posix() + "\n")

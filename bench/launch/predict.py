@@ -39,8 +39,7 @@ def made_by(launcher: Launcher, config: RunConfig, results: Path | None) -> stor
     record = launcher.run(config)
     if results is None:
         return store.Stored(Path(), record)
-    path = store.save(record, results)
-    journal.note(path, results)
+    path = journal.save(record, results)
     return store.Stored(path, record)
 
 

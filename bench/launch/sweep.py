@@ -127,10 +127,9 @@ class Sweep:
 def keep(record: RunRecord, root: Path) -> store.Stored:
     """Write down a run that was made here. Raises `StoreError`, which says where the record was put instead."""
     try:
-        path = store.save(record, root)
+        path = journal.save(record, root)
     except StoreError as error:
         raise StoreError(f"{error} {_put_aside(record)}") from error
-    journal.note(path, root)
     return store.Stored(path, record)
 
 

@@ -109,7 +109,7 @@ def test_more_time_is_a_reason_to_run_again(tmp_path):
 @pytest.mark.parametrize("kind", [Kind.PREDICTED, Kind.PUBLISHED])
 def test_a_number_that_was_not_measured_here_is_no_finished_run(tmp_path, kind):
     """A prediction for this device does not stand in for a measurement."""
-    journal.note(store.save(replace(Counting().run(asked()), kind=kind), tmp_path), tmp_path)
+    journal.save(replace(Counting().run(asked()), kind=kind), tmp_path)
     assert made_again(tmp_path, asked())
 
 
@@ -119,7 +119,7 @@ def test_a_sweep_takes_only_its_own_kind(tmp_path, kind, wanted):
     """Measured, predicted and made-up runs of one case never stand in for each other, whatever their device says."""
     if kind is Kind.DRY:
         store.prepare_dry_root(tmp_path)
-    journal.note(store.save(replace(Counting().run(asked()), kind=kind), tmp_path), tmp_path)
+    journal.save(replace(Counting().run(asked()), kind=kind), tmp_path)
     assert sweep(tmp_path, kinds=(wanted,)).has(asked()) is (kind is wanted)
 
 
@@ -230,3 +230,31 @@ def test_a_disk_without_locks_is_not_called_busy(tmp_path, monkeypatch):
     monkeypatch.setattr("fcntl.flock", refuse)
     with pytest.raises(StoreError, match="cannot lock"), locked(tmp_path):
         pass
+
+
+def test_a_record_is_noted_before_it_is_there(tmp_path, monkeypatch):
+    """A session killed between the two leaves no record that the next one would make once more."""
+    record = Counting().run(asked())
+    noted = []
+
+    def link(_: str, path: Path) -> None:
+        noted.append(path.relative_to(tmp_path).as_posix() in journal.made_here(tmp_path))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "link", link)
+    with pytest.raises(KeyboardInterrupt):
+        journal.save(record, tmp_path)
+
+    assert noted == [True]
+    assert not list(tmp_path.rglob("*.json"))
+
+
+def test_a_record_that_was_brought_here_is_not_noted_as_made_here(tmp_path):
+    """Where the first free name is sought, names that are taken are others'."""
+    record = Counting().run(asked())
+    brought = store.save(record, tmp_path)
+
+    made = journal.save(record, tmp_path)
+
+    assert made != brought
+    assert journal.made_here(tmp_path) == {made.relative_to(tmp_path).as_posix()}
