@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.analysis.cases import Case, newest, ran
 from bench.analysis.families import families
-from bench.report.figures import Chart, drawn, label
+from bench.report.chart import Chart, drawn, label
 from bench.report.merges import BASES, adapter_on_layers, base_label
 from bench.report.tables import Cell, Column, Table, estimated
 

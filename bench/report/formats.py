@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.analysis.cases import Case, newest, ran
 from bench.analysis.families import largest, setting
-from bench.report.figures import Chart, drawn, label
+from bench.report.chart import Chart, drawn, label
 from bench.report.tables import Cell, Column, Table, estimated
 from bench.schema.metrics import METRICS
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.analysis.cases import Case, newest, ran
 from bench.analysis.families import largest
-from bench.report.figures import Chart, drawn
+from bench.report.chart import Chart, drawn
 from bench.report.merges import BASES, adapter_on_layers, base_label
 from bench.report.named_rows import row_layout, row_name
 from bench.report.tables import Cell, Column, Table, estimated

@@ -8,8 +8,8 @@ from typing import Any
 
 from bench.analysis.cases import Case
 from bench.report.attribution import TOTAL, category_label
+from bench.report.chart import Chart, drawn, label
 from bench.report.display import shown
-from bench.report.figures import Chart, drawn, label
 from bench.report.tables import Cell, Column, Table, estimated
 from bench.schema.metrics.memory import CATEGORIES
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.analysis.cases import Case, newest, ran
 from bench.analysis.families import largest, setting
-from bench.report.figures import RUN_LOOKS, Chart, drawn, label
+from bench.report.chart import RUN_LOOKS, Chart, drawn, label
 from bench.report.named_rows import row_layout, row_name
 from bench.report.summary import method_label
 from bench.report.tables import Cell, Column, Table, estimated

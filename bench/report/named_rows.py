@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-from bench.report.figures import label
+from bench.report.chart import label
 
 NAME_WIDTH = 28
 """Letters of a line of a row's name, so that a phone has room for the row."""

@@ -8,7 +8,7 @@ from typing import Any
 from bench.analysis.cases import Case
 from bench.analysis.families import largest
 from bench.analysis.frontier import frontier
-from bench.report.figures import GIB, LOOKS, OTHER_LOOK, Chart, drawn, label
+from bench.report.chart import GIB, LOOKS, OTHER_LOOK, Chart, drawn, label
 from bench.report.merges import adapter_on_layers, base_label
 from bench.report.summary import method_label, optimizer_label
 from bench.report.sweeps import is_scored

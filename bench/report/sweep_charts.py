@@ -8,7 +8,7 @@ from typing import Any
 from bench.analysis.cases import Case
 from bench.analysis.paired import accuracy_difference, verdict
 from bench.report.beside import ratio_cell
-from bench.report.figures import Chart, drawn, label
+from bench.report.chart import Chart, drawn, label
 from bench.report.sweeps import PROCESS, SPEED, TENSORS, Sweep
 from bench.report.tables import Cell, Column, Table, estimated
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bench.report.figures import Chart
+from bench.report.chart import Chart
 from bench.report.tables import Table
 
 BARS = {"type": "bar", "x": ["a", "b"], "y": [1, 2]}

@@ -32,7 +32,7 @@ class Pool:
     slots: int
     asked: Mapping[str, Any]
     device: str
-    most_gpus: int = 0
+    most_gpus: int
 
     def asked_by(self, config: RunConfig) -> Mapping[str, Any]:
         """Return what a run asks for: a GPU for each device that shares it, if a node has so many.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench.analysis.gate.verdicts import ALL_CASES, Finding, Verdict
-from bench.report.figures import Chart, drawn
+from bench.report.chart import Chart, drawn
 from bench.report.gate.verdict_table import URGENCY, change_cell
 from bench.report.named_rows import row_layout, row_name
 from bench.report.tables import Cell, Column, Table

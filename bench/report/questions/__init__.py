@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bench.analysis.cases import Case
-    from bench.report.figures import Chart
+    from bench.report.chart import Chart
     from bench.report.tables import Table
 
 

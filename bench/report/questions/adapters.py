@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from bench.analysis.cases import Case
 from bench.report.asked import Told, table
+from bench.report.chart import Chart
 from bench.report.crowds import count, crowds, memory, times, work_label
-from bench.report.figures import Chart
 from bench.report.merges import adapter_on_layers, base_label
 from bench.report.tables import Cell, Table, case_page
 

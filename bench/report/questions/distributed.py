@@ -9,7 +9,7 @@ from bench.analysis.cases import RAN, Case, newest
 from bench.analysis.families import families
 from bench.report.asked import METHOD, Told, table
 from bench.report.beside import ratio_cell
-from bench.report.figures import GIB, LOOKS, OTHER_LOOK, Chart, drawn, label
+from bench.report.chart import GIB, LOOKS, OTHER_LOOK, Chart, drawn, label
 from bench.report.named_rows import row_layout, row_name
 from bench.report.summary import method_label
 from bench.report.tables import Cell, Column, Table, case_page, estimated

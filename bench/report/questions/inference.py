@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bench.analysis.cases import Case
 from bench.report.asked import Told, table
-from bench.report.figures import Chart
+from bench.report.chart import Chart
 from bench.report.generation import STATES, generations, served_label, slowdowns, speeds, state, work_label
 from bench.report.merges import base_label
 from bench.report.tables import Cell, Table, case_page

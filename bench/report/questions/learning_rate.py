@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bench.analysis.cases import Case
 from bench.report.asked import Told, table
-from bench.report.figures import Chart
+from bench.report.chart import Chart
 from bench.report.summary import method_label
 from bench.report.sweep_charts import accuracy_chart
 from bench.report.sweeps import Sweep, gives, is_scored, sweeps

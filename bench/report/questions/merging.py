@@ -8,8 +8,8 @@ from bench.analysis.cases import Case
 from bench.analysis.paired import answers, difference, verdict
 from bench.report.asked import Told, table
 from bench.report.beside import WORDS
+from bench.report.chart import Chart
 from bench.report.display import POINTS
-from bench.report.figures import Chart
 from bench.report.merges import (
     ROUNDS,
     WAYS,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from bench.analysis.cases import Case
 from bench.report.asked import Told, table
-from bench.report.figures import Chart, drawn, label
+from bench.report.chart import Chart, drawn, label
 from bench.report.kernels import (
     DTYPES,
     RIGHT,

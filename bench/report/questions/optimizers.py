@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from bench.analysis.cases import Case
 from bench.report.asked import METHOD, Told, table
-from bench.report.figures import Chart
+from bench.report.chart import Chart
 from bench.report.summary import optimizer_label
 from bench.report.sweep_charts import both_charts
 from bench.report.sweeps import WORK, Sweep, at_usual_rates, costs, gives, is_scored, is_timed, sweeps

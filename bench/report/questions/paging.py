@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bench.analysis.cases import Case, newest, ran
 from bench.analysis.families import largest
-from bench.report.figures import Chart, drawn, label
+from bench.report.chart import Chart, drawn, label
 from bench.report.paging import pages, paging, stall_cell
 from bench.report.summary import optimizer_label
 from bench.report.tables import Cell, Column, Table

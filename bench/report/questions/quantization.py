@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 from bench.analysis.cases import Case, estimate
 from bench.report.asked import Told, table
+from bench.report.chart import Chart
 from bench.report.display import DIFFERENCE
-from bench.report.figures import Chart
 from bench.report.formats import BITS, against_bits, block_label, format_label, has_four_bits, quantised, unnested
 from bench.report.tables import Cell, Table, case_page, sources
 

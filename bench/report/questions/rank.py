@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from bench.analysis.cases import Case
 from bench.report.asked import Told
-from bench.report.figures import Chart
+from bench.report.chart import Chart
 from bench.report.sweep_charts import both_charts
 from bench.report.sweeps import Sweep, costs, gives, is_scored, is_timed, sweeps
 from bench.report.tables import Cell, Table, case_page

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from bench.analysis.cases import Case
 from bench.analysis.families import OPTIONS, settings
 from bench.report.asked import METHOD, Told
-from bench.report.figures import Chart
+from bench.report.chart import Chart
 from bench.report.sweep_charts import accuracy_chart
 from bench.report.sweeps import Sweep, costs, gives, is_scored, sweeps
 from bench.report.tables import Cell, Table, case_page

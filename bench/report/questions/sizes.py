@@ -8,7 +8,7 @@ from typing import Any
 from bench.analysis.cases import RAN, Case
 from bench.analysis.families import OPTIONS
 from bench.report.asked import METHOD, Told
-from bench.report.figures import GIB, LOOKS, Chart, drawn, label
+from bench.report.chart import GIB, LOOKS, Chart, drawn, label
 from bench.report.summary import method_label, model_label
 from bench.report.sweeps import TENSORS, Sweep, costs, is_timed, sweeps
 from bench.report.tables import Cell, Column, Table, estimated

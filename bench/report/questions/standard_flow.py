@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from bench.analysis.cases import Case, newest, ran
 from bench.report.asked import METHOD, Told
 from bench.report.asked import table as asked
-from bench.report.figures import Chart, drawn, label
+from bench.report.chart import Chart, drawn, label
 from bench.report.merges import base_label
 from bench.report.summary import optimizer_label
 from bench.report.tables import Cell, Column, Table, case_page, estimated

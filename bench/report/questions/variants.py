@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from bench.analysis.cases import Case
 from bench.analysis.families import OPTIONS
 from bench.report.asked import Told
-from bench.report.figures import Chart
+from bench.report.chart import Chart
 from bench.report.merges import adapter_label, base_label
 from bench.report.summary import method_label
 from bench.report.sweep_charts import accuracy_chart, cost_chart

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from bench.report.figures import Chart
+from bench.report.chart import Chart
 from bench.report.findings import Finding
 from bench.report.tables import Table
 

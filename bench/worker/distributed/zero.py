@@ -53,8 +53,7 @@ class EngineTrainer(Trainer):
 
     def held(self) -> list[Block]:
         """Return every storage that training holds now, the engine's own gradients and buckets of them among it."""
-        kept = [getattr(self.optimizer, "grad_partitions_flat_buffer", None)]
-        kept += [list(part) for part in getattr(self.optimizer, "averaged_gradients", {}).values() if part]
+        kept = [getattr(self.optimizer, name, None) for name in ("grad_partitions_flat_buffer", "averaged_gradients")]
         kept += [bucket.buffer for bucket in getattr(self.optimizer, "ipg_buckets", {}).values()]
         return owners(self.model, self.optimizer, (("gradients", tensor) for tensor in tensors_in(kept)))
 
@@ -66,7 +65,7 @@ class EngineTrainer(Trainer):
 def partitioned(model: Any, config: RunConfig, device: Device) -> Any:
     """Hold a part of every weight in every process (stage 3); weights come to the device one after the other."""
     deepspeed = _deepspeed(device)
-    if (dtype := computed(config)) != "float32":
+    if (dtype := engine_dtype(config)) != "float32":
         for weight in model.parameters():  # as the engine does with a model that is whole
             if weight.is_floating_point():
                 weight.data = weight.data.to(getattr(torch, dtype))
@@ -99,7 +98,7 @@ def _deepspeed(device: Device) -> Any:
 
 
 def _settings(model: Any, config: RunConfig, device: Device, stage: int) -> dict[str, Any]:
-    dtype = computed(config)
+    dtype = engine_dtype(config)
     return {
         "train_micro_batch_size_per_gpu": config.batch_size // torch.distributed.get_world_size(),
         "gradient_accumulation_steps": 1,
@@ -112,7 +111,7 @@ def _settings(model: Any, config: RunConfig, device: Device, stage: int) -> dict
     }
 
 
-def computed(config: RunConfig) -> str:
+def engine_dtype(config: RunConfig) -> str:
     """Return the dtype that the engine puts weights into. Raises `UnsupportedError` where it would break 4-bit ones.
 
     It casts every weight that looks like numbers, also those that are bits stored as another float type.

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.analysis.results import Results
-from bench.report.figures import Chart
+from bench.report.chart import Chart
 from bench.report.site.assembly import BUDGET, laid_out
 from bench.report.site.page import Page, Section, in_parts, thinned
 from bench.report.tables import Cell, Column, Table

@@ -9,7 +9,7 @@ import torch
 
 from bench.errors import MissingPackageError, UnsupportedError
 from bench.worker.devices.cpu import Cpu
-from bench.worker.distributed.zero import computed, zero
+from bench.worker.distributed.zero import engine_dtype, zero
 
 
 def test_without_deepspeed_the_extra_is_named(monkeypatch, tiny_config):
@@ -23,21 +23,28 @@ def test_without_deepspeed_the_extra_is_named(monkeypatch, tiny_config):
 
 
 @pytest.mark.parametrize(
-    ("settings", "refused"),
+    ("settings", "dtype"),
     [
-        ({"dtype": "bfloat16", "quant_storage": "bfloat16"}, False),
-        ({"dtype": "bfloat16"}, False),
-        ({"dtype": "float32", "quant_storage": "bfloat16"}, False),
-        ({"dtype": "bfloat16", "quant_storage": "float32"}, True),
-        ({"dtype": "bfloat16", "autocast": "float16", "quant_storage": "bfloat16"}, True),
+        ({"dtype": "bfloat16", "quant_storage": "bfloat16"}, "bfloat16"),
+        ({"dtype": "bfloat16"}, "bfloat16"),
+        ({"dtype": "float32", "quant_storage": "bfloat16"}, "float32"),
     ],
 )
-def test_bits_stored_as_another_type_are_refused(tiny_config, settings, refused):
+def test_bits_that_the_engine_leaves_alone_are_taken(tiny_config, settings, dtype):
+    """It casts weights to its type, and none to float32."""
+    assert engine_dtype(tiny_config("qlora", study="distributed", strategy="zero3", **settings)) == dtype
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"dtype": "bfloat16", "quant_storage": "float32"},
+        {"dtype": "bfloat16", "autocast": "float16", "quant_storage": "bfloat16"},
+    ],
+)
+def test_bits_stored_as_another_type_are_refused(tiny_config, settings):
     """The engine casts weights to its type, and 4-bit ones stored as another float type would lose bits."""
     config = tiny_config("qlora", study="distributed", strategy="zero3", **settings)
 
-    if not refused:
-        assert computed(config) in ("bfloat16", "float32")
-        return
     with pytest.raises(UnsupportedError, match="use quant_storage="):
-        computed(config)
+        engine_dtype(config)

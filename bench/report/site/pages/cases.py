@@ -14,10 +14,10 @@ from bench.analysis.results import Results
 from bench.analysis.values import is_answer
 from bench.report import figures, summary
 from bench.report.attribution import attribution
+from bench.report.chart import Chart
 from bench.report.comparison import hardware
 from bench.report.conditions import conditions
 from bench.report.cost import cost
-from bench.report.figures import Chart
 from bench.report.forecast import forecast, verdict
 from bench.report.headings import APART
 from bench.report.memory import memory

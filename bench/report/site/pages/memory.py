@@ -8,8 +8,8 @@ from bench.analysis.cases import Case
 from bench.analysis.predictions import accuracy
 from bench.analysis.results import Results
 from bench.report.attribution import attribution
+from bench.report.chart import Chart
 from bench.report.comparison import device_label
-from bench.report.figures import Chart
 from bench.report.fits import fits
 from bench.report.limits import limits
 from bench.report.memory import memory

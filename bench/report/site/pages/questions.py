@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from bench.analysis.results import Results
-from bench.report.figures import Chart
+from bench.report.chart import Chart
 from bench.report.questions import QUESTIONS, Question
 from bench.report.site.assembly import laid_out, shown
 from bench.report.site.page import Page, Section

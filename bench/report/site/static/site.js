@@ -38,15 +38,16 @@
   }
 
   function layoutOf(layout, plot) {
-    var theme = themed(), high = plot.clientHeight;
-    return Object.assign({}, layout, layout.height ? { height: high } : {}, {
+    var theme = themed();
+    return Object.assign({}, layout, {
+      height: plot.clientHeight,
       paper_bgcolor: "rgba(0,0,0,0)",
       plot_bgcolor: "rgba(0,0,0,0)",
       font: { color: theme.ink, family: "system-ui, sans-serif", size: 13 },
       margin: { l: 56, r: 56, t: 16, b: 48 },
       legend: Object.assign({ orientation: "h", y: 1.02, yanchor: "bottom", x: 0 }, layout.legend),
       xaxis: mixed(layout.xaxis, theme, besideNames(layout.yaxis, plot.clientWidth)),
-      yaxis: mixed(layout.yaxis, theme, high - 120),
+      yaxis: mixed(layout.yaxis, theme, plot.clientHeight - 120),
       hoverlabel: { font: { family: "system-ui, sans-serif" } }
     });
   }
@@ -88,7 +89,7 @@
     if (!plot.layout) { return; }
     var layout = layoutOf(spec.layout, plot);
     window.Plotly.relayout(plot, {
-      height: layout.height, autosize: !layout.height,
+      height: layout.height,
       "xaxis.title.text": layout.xaxis.title.text, "yaxis.title.text": layout.yaxis.title.text
     });
   }
